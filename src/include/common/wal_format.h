@@ -1,0 +1,97 @@
+/*
+ * wal_format.h -- the log on disk: segment header page and records.
+ *
+ * A segment file wal/<first LSN, 16 hex digits> holds wal_segment_size bytes of
+ * log behind one header page of 4 KiB, which lies outside LSN space:
+ *   file offset of LSN l = WAL_HEADER_SIZE + (l - first_lsn)
+ * first_lsn is a multiple of the segment size.  Little-endian throughout.
+ *
+ * Record, at LSNs that are multiples of 8; it may cross a segment border:
+ *   0  length        u32  bytes of header and body, without padding to 8
+ *   4  crc           u32  CRC-32C of body, then header with crc = 0, then the
+ *                         8-byte seed of the segment in which the record starts;
+ *                         of a VOID: header and seed only
+ *   8  lsn           u64  its own start
+ *  16  flushed_back  u32  (lsn - wal.flushed as the writer last read it) / 8
+ *  20  type          u8   WAL_*
+ *  21  flags         u8
+ *  22  key_len       u16  4 + user's bytes
+ *  24  body
+ * The record ends at AlignUp(lsn + length, 8): that is the version it gives.
+ *
+ * Bodies: PUT key [expiry u64 if flags & WAL_FLAG_EXPIRY] value · DELETE key ·
+ * MAP (see WalMapBody) · VOID nothing that counts.
+ */
+#ifndef ARTERY_COMMON_WAL_FORMAT_H
+#define ARTERY_COMMON_WAL_FORMAT_H
+
+#include "common/c.h"
+
+#define WAL_HEADER_SIZE 4096
+#define WAL_BLOCK 4096
+#define WAL_MAGIC UINT64_C(0x4c41575952455441)
+#define WAL_VERSION 1
+#define WAL_RECORD_HEADER 24
+
+/* the one list of record types: number, name, sentence; numbers are retired, never reused */
+#define WAL_RECORD_TYPES(X) \
+	X(1, VOID, "a reservation given up, or a gap") \
+	X(2, PUT, "a key's new value") \
+	X(3, DELETE, "a key's deletion") \
+	X(4, MAP, "the map of databases to trees")
+
+enum
+{
+#define X(number, name, text) WAL_##name = number,
+	WAL_RECORD_TYPES(X)
+#undef X
+};
+enum { WAL_FLAG_EXPIRY = 1 };
+
+typedef struct WalRecordHeader
+{
+	uint32		length;
+	uint32		crc;
+	uint64		lsn;
+	uint32		flushed_back;
+	uint8		type;
+	uint8		flags;
+	uint16		key_len;
+} WalRecordHeader;
+static_assert(sizeof(WalRecordHeader) == WAL_RECORD_HEADER, "record header");
+
+/* the map of databases: all of it in each MAP record */
+#define DATABASE_COUNT 16
+typedef struct WalMapBody
+{
+	uint32		tree_id[DATABASE_COUNT];	/* 0: the database is empty and has no tree yet */
+	uint32		next_tree_id;				/* never used before */
+	uint32		reserved;
+} WalMapBody;
+
+typedef struct WalSegmentHeader
+{
+	uint64		magic;
+	uint32		version;
+	uint32		timeline;
+	uint64		system_id;
+	uint64		first_lsn;
+	uint64		segment_size;
+	uint64		seed;			/* random; no client can see it */
+	uint64		continues_lsn;	/* end of the log that this segment goes on from: first_lsn, or less after a start */
+	uint64		ring_size;		/* wal_buffers of the run that wrote it */
+	uint64		created_wall_us;
+	uint32		reserved;
+	uint32		crc;			/* of all before */
+} WalSegmentHeader;
+static_assert(sizeof(WalSegmentHeader) == 80, "segment header");
+
+extern void wal_segment_file_name(Lsn first_lsn, char *name, size_t size);	/* "0000000004000000" */
+extern bool wal_segment_parse_name(const char *name, Lsn *first_lsn);
+/* wal_record_crc -- as the format says; body is given as running crc of the body (0-started). */
+extern uint32 wal_record_crc(uint32 body_crc, const WalRecordHeader *h, uint64 seed);
+extern void wal_segment_header_seal(WalSegmentHeader *h);
+extern bool wal_segment_header_valid(const WalSegmentHeader *h, const char **why);
+extern const char *wal_type_name(uint8 type);
+
+#endif

@@ -1,0 +1,10 @@
+/* clock.h -- time: monotonic for measuring, wall clock for clients.  Any process. */
+#ifndef ARTERY_UTILS_CLOCK_H
+#define ARTERY_UTILS_CLOCK_H
+
+#include "common/c.h"
+
+extern uint64 clock_mono_us(void);	/* CLOCK_MONOTONIC, microseconds */
+extern uint64 clock_wall_us(void);	/* CLOCK_REALTIME, microseconds since 1970 */
+
+#endif
