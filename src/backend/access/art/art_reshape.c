@@ -1,0 +1,360 @@
+/*
+ * art_reshape.c -- changing the shape of inner nodes: freeze, copy, replace, help.
+ *
+ * For: growing, shrinking, collapsing, dropping a node, splitting its prefix.  The
+ * steps and why they are safe stand in art_internal.h.  All but the split are one
+ * function, art__reshape: it makes of a node whatever fits what is in it
+ *
+ *   nothing               -> a null under the same key byte
+ *   one leaf              -> a fresh copy of that leaf
+ *   one child, no end     -> the child with both prefixes joined
+ *   anything else         -> a node of the type that fits, with room for one more
+ *
+ * so that whoever helps does the same as who began, or better.  A copy of a full
+ * node is larger: two processes cannot undo each other's work for ever.
+ *
+ * Memory is taken before anything is frozen.  Only when others have changed the
+ * node so much in between that the block does not fit is more taken afterwards,
+ * from the reserve; if even that fails the node stays frozen: readers do not
+ * mind, and the next writer with memory helps.
+ *
+ * The winner of the CAS, and nobody else, retires what it has replaced: the node;
+ * with a join the child, too (it can be replaced only through a slot that is
+ * frozen); with a collapse the old leaf, which is marked SEEN first (design.md
+ * section 9), but not its extents: they belong to the copy now.
+ *
+ * Not here: which node needs it (art_change.c).  Runs in any process, inside an
+ * epoch.  If a process dies here: frozen words are helped by others; its private
+ * copy is named in its process slot's intent for whoever tidies.
+ */
+#include "common/c.h"
+
+#include "access/art/art_internal.h"
+#include "storage/ipc/proc.h"
+#include "storage/mem/heap.h"
+
+/* a node of this type with at most so many children becomes the next smaller one; less than its capacity, so that it does not grow at once */
+static const uint16 shrink_at[4] = {0, 3, 12, 37};
+
+typedef enum ShapeKind
+{
+	SHAPE_NULL,
+	SHAPE_LEAF,
+	SHAPE_JOIN,
+	SHAPE_NODE
+} ShapeKind;
+
+/* Shape -- what a node is to become, and the private block for it */
+typedef struct Shape
+{
+	ShapeKind	kind;
+	uint64		meta;			/* of the new node: SHAPE_JOIN, SHAPE_NODE */
+	uint64		only;			/* word of the only leaf or child */
+	size_t		size;
+	Off			made;
+	size_t		made_size;
+} Shape;
+
+static inline uint64
+load_meta(ArtNode *node)
+{
+	return atomic_load_explicit(&node->meta, memory_order_acquire);	/* acquire [art-dirty] */
+}
+
+static uint32
+fitting_type(uint32 type, uint32 live)
+{
+	while (type < N256 && live + 1 > art__capacity[type])
+		type++;
+	while (type > N4 && live <= shrink_at[type])
+		type--;
+	return type;
+}
+
+/* made_meta -- type and prefix for a new node; dirty LSN and flags as 'from' has them, FILLING never: a filler starts over. */
+static uint64
+made_meta(uint64 from, uint32 type, uint32 prefix_len)
+{
+	uint64		kept = meta_dirty(from) << META_DIRTY_SHIFT | (from & (META_COMPLETE | META_ALWAYS));
+
+	return kept | (uint64) type << META_TYPE_SHIFT | prefix_len;
+}
+
+/*
+ * plan -- what the node should become.  'frozen': it is, and a child to be joined
+ * with it is frozen, too; otherwise an estimate.
+ */
+static void
+plan(ArtNode *node, bool frozen, Shape *shape)
+{
+	uint64		meta = load_meta(node);
+	uint32		type = meta_type(meta);
+	uint32		live = art__count(node, type, art__capacity[type], &shape->only);
+	uint64		end = art__load(&node->end);
+	ArtNode    *child;
+	uint64		child_meta;
+
+	if (live == 0 || (live == 1 && slot_tag(end) == TAG_NULL && slot_tag(shape->only) == TAG_LEAF))
+	{
+		if (live == 0)
+			shape->only = end;
+		shape->kind = slot_tag(shape->only) == TAG_LEAF ? SHAPE_LEAF : SHAPE_NULL;
+		shape->size = shape->kind == SHAPE_LEAF ? leaf_size(seg_ptr(slot_ref(shape->only))) : 0;
+		return;
+	}
+	if (live > 1 || slot_tag(end) != TAG_NULL)
+	{
+		shape->kind = SHAPE_NODE;
+		shape->meta = made_meta(meta, fitting_type(type, live), meta_prefix_len(meta));
+		shape->size = art__node_size(shape->meta);
+		return;
+	}
+	child = art__node(slot_ref(shape->only));
+	child_meta = load_meta(child);
+	if (frozen)
+	{
+		art__freeze(child, child_meta);
+		child_meta = load_meta(child);
+	}
+	type = meta_type(child_meta);
+	shape->kind = SHAPE_JOIN;
+	shape->meta = made_meta(meta, fitting_type(type, art__count(child, type, art__capacity[type], &(uint64){0})),
+							meta_prefix_len(meta) + 1 + meta_prefix_len(child_meta));
+	/* COMPLETE is the upper one's; dirty and ALWAYS are both's */
+	if (meta_dirty(child_meta) > meta_dirty(meta))
+		shape->meta += (meta_dirty(child_meta) - meta_dirty(meta)) << META_DIRTY_SHIFT;
+	shape->meta |= child_meta & META_ALWAYS;
+	shape->size = art__node_size(shape->meta);
+}
+
+/* take -- a block of the planned size; keeps the one in hand if it is that. */
+static bool
+take(Shape *shape, bool reserve)
+{
+	if (shape->made_size == shape->size)
+		return true;
+	if (shape->made != 0)
+		mem_free(shape->made, shape->made_size);
+	shape->made = 0;
+	shape->made_size = 0;
+	if (shape->size == 0)
+		return true;
+	shape->made = reserve ? mem_alloc_reserve(shape->size) : mem_alloc(shape->size);
+	if (shape->made != MEM_NONE)
+		shape->made_size = shape->size;
+	return shape->made != MEM_NONE;
+}
+
+static void
+give_back(Shape *shape)
+{
+	if (shape->made != 0)
+		mem_free(shape->made, shape->made_size);
+	shape->made = 0;
+	shape->made_size = 0;
+}
+
+/* copy_node -- a private node with meta 'to_meta', the children of 'from' and 'prefix'. */
+static void
+copy_node(Off to, uint64 to_meta, ArtNode *from, const uint8 *prefix)
+{
+	art__init(art__node(to), to_meta, prefix);
+	art__copy_children(art__node(to), from);
+}
+
+/* build -- fill the private block from the frozen node; the word to install, without key bits. */
+static uint64
+build(Shape *shape, ArtNode *node)
+{
+	uint32		type = meta_type(load_meta(node));
+	uint32		prefix_len = meta_prefix_len(load_meta(node));
+	uint8		joined[KEY_MAX];
+	ArtNode    *child;
+	uint64		child_meta;
+
+	switch (shape->kind)
+	{
+		case SHAPE_NULL:
+			return slot_word(0, TAG_NULL, 0);
+		case SHAPE_LEAF:
+			leaf__copy_to(shape->made, seg_ptr(slot_ref(shape->only)));
+			art_mark_seen(seg_ptr(slot_ref(shape->only)));
+			return slot_word(0, TAG_LEAF, shape->made);
+		case SHAPE_JOIN:
+			child = art__node(slot_ref(shape->only));
+			child_meta = load_meta(child);
+			Assert(prefix_len + 1 + meta_prefix_len(child_meta) <= KEY_MAX);
+			memcpy(joined, art__prefix(node, type), prefix_len);
+			joined[prefix_len] = slot_byte(shape->only);
+			memcpy(joined + prefix_len + 1, art__prefix(child, meta_type(child_meta)), meta_prefix_len(child_meta));
+			copy_node(shape->made, shape->meta, child, joined);
+			return slot_word(0, TAG_INNER, shape->made);
+		case SHAPE_NODE:
+			copy_node(shape->made, shape->meta, node, art__prefix(node, type));
+			return slot_word(0, TAG_INNER, shape->made);
+	}
+	NotReached();
+}
+
+/*
+ * install -- the CAS on the slot that leads to a node.  The intent in our process
+ * slot says what is going on: old, new, then the parent's slot, which makes it valid.
+ */
+static bool
+install(_Atomic uint64 *slot, uint64 old, uint64 new)
+{
+	bool		won;
+
+	/* relaxed: read only by our successor, after waitpid; the order is for a death in between */
+	atomic_store_explicit(&my_slot->intent_old, old, memory_order_relaxed);
+	atomic_store_explicit(&my_slot->intent_new, new, memory_order_relaxed);
+	atomic_store_explicit(&my_slot->intent_parent, seg_off((void *) slot), memory_order_release);	/* release: after old and new, for our successor */
+	won = atomic_compare_exchange_strong_explicit(slot, &old, new,
+												  memory_order_acq_rel,	/* release [art-publish] */
+												  memory_order_relaxed);	/* relaxed: we start over */
+	return won;
+}
+
+/* installed -- what had to be retired is: the intent is done with. */
+static void
+installed(void)
+{
+	atomic_store_explicit(&my_slot->intent_parent, 0, memory_order_release);	/* release: after the retiring, for our successor */
+}
+
+static void
+retire_node(ArtNode *node)
+{
+	mem_retire(seg_off(node), art__node_size(load_meta(node)));
+}
+
+/* leading_word -- the word of the slot that leads to the path's node at 'level', if it still does and may be changed. */
+static bool
+leading_word(const ArtPos *pos, uint32 level, uint64 *word)
+{
+	*word = art__load(pos->path[level].slot);
+	return slot_tag(*word) == TAG_INNER && slot_ref(*word) == pos->path[level].node && (*word & SLOT_FROZEN) == 0;
+}
+
+/*
+ * art__reshape -- as the file's head says.  ART_OK: the node is not there any more,
+ * by us or by others; descend again.  ART_NO_MEMORY: nothing was changed, but that
+ * the node may have been frozen.
+ */
+ArtResult
+art__reshape(ArtPos *pos, uint32 level, bool reserve)
+{
+	ArtNode    *node = art__node(pos->path[level].node);
+	_Atomic uint64 *slot = pos->path[level].slot;
+	Shape		shape = {0};
+	uint64		old;
+	uint64		new;
+
+	if (!leading_word(pos, level, &old))
+		return ART_OK;
+	plan(node, false, &shape);
+	if (!take(&shape, reserve))
+		return ART_NO_MEMORY;
+	art__freeze(node, load_meta(node));
+	plan(node, true, &shape);
+	if (!take(&shape, true))
+		return ART_NO_MEMORY;
+	new = slot_key_bits(old) | build(&shape, node);
+	if (install(slot, old, new))
+	{
+		retire_node(node);
+		if (shape.kind == SHAPE_JOIN)
+			retire_node(art__node(slot_ref(shape.only)));
+		else if (shape.kind == SHAPE_LEAF)
+			mem_retire(slot_ref(shape.only), leaf_size(seg_ptr(slot_ref(shape.only))));
+	}
+	else
+		give_back(&shape);
+	installed();
+	return ART_OK;
+}
+
+/* art__help -- the path's node at 'level' is frozen: finish what was begun, where that is possible first. */
+ArtResult
+art__help(ArtPos *pos, uint32 level)
+{
+	/* a frozen slot cannot take the copy: its own node comes first */
+	while (level > 0 && (art__load(pos->path[level].slot) & SLOT_FROZEN))
+		level--;
+	return art__reshape(pos, level, true);
+}
+
+/*
+ * art__split_prefix -- between the path's last node and its slot comes an N4 with
+ * the matching part of the prefix; the node is copied with the rest of it.  The
+ * key's own slot is then a free one of the N4 (or its end).
+ */
+ArtResult
+art__split_prefix(ArtPos *pos)
+{
+	uint32		level = pos->depth - 1;
+	uint32		match = pos->prefix_match;
+	ArtNode    *node = art__node(pos->path[level].node);
+	uint64		meta = load_meta(node);
+	const uint8 *prefix = art__prefix(node, meta_type(meta));
+	size_t		upper_size = art__base_size[N4] + match;
+	Shape		shape = {0};
+	Off			upper;
+	uint64		old;
+
+	if (!leading_word(pos, level, &old))
+		return ART_OK;
+	plan(node, false, &shape);
+	if (shape.kind != SHAPE_NODE)
+		return art__reshape(pos, level, false);	/* nothing to hang below a new parent */
+	shape.size -= match + 1;
+	upper = mem_alloc(upper_size);
+	if (upper == MEM_NONE)
+		return ART_NO_MEMORY;
+	if (!take(&shape, false))
+	{
+		mem_free(upper, upper_size);
+		return ART_NO_MEMORY;
+	}
+	art__freeze(node, meta);
+	plan(node, true, &shape);
+	if (shape.kind != SHAPE_NODE)
+	{
+		give_back(&shape);
+		mem_free(upper, upper_size);
+		return art__reshape(pos, level, true);
+	}
+	shape.meta -= match + 1;	/* of the prefix' length */
+	shape.size -= match + 1;
+	if (!take(&shape, true))
+	{
+		mem_free(upper, upper_size);
+		return ART_NO_MEMORY;
+	}
+	copy_node(shape.made, shape.meta, node, prefix + match + 1);
+	art__init(art__node(upper), made_meta(load_meta(node), N4, match), prefix);
+	art__add(art__node(upper), slot_word(slot_key_of(prefix[match]), TAG_INNER, shape.made));
+	if (install(pos->path[level].slot, old, slot_word(slot_key_bits(old), TAG_INNER, upper)))
+		retire_node(node);
+	else
+	{
+		give_back(&shape);
+		mem_free(upper, upper_size);
+	}
+	installed();
+	return ART_OK;
+}
+
+/* art__worth_reshaping -- would a copy be smaller in kind? */
+bool
+art__worth_reshaping(ArtNode *node)
+{
+	uint32		type = meta_type(load_meta(node));
+	uint64		only;
+	uint32		limit = Max(shrink_at[type], 1);
+	uint32		live = art__count(node, type, limit + 1, &only);
+
+	if (live == 0 || (live == 1 && slot_tag(art__load(&node->end)) == TAG_NULL))
+		return true;
+	return type > N4 && live <= shrink_at[type];
+}

@@ -1,0 +1,146 @@
+/*
+ * art.h -- the overlay: a lock-free adaptive radix tree in shared memory.
+ *
+ * After Leis et al., "The Adaptive Radix Tree" (ICDE 2013), made lock-free by
+ * freezing nodes before they are copied (design.md section 3).  Knows no socket,
+ * no file, no setting and no log: the store brings LSNs and the log record.
+ *
+ * Slot words are 64-bit atomics (layout in art_internal.h): key byte, KEYED,
+ * FROZEN, tag, reference.  The root is a slot word of its own, never frozen.
+ *
+ * Every function here is called inside an epoch unless it says otherwise.
+ *
+ * A write is done in steps, so that the log fits between them:
+ *
+ *   art_locate()      descend (helping where a node is frozen); remember the path,
+ *                     the slot and the word s in it
+ *   ... decide against pos.leaf; build the leaf ...
+ *   art_prepare()     make room for a new key (grow, split a prefix: structural
+ *                     changes, complete in themselves) and take the memory that
+ *                     publishing needs (a split of a leaf).  A decision that changes
+ *                     nothing never comes here, so a refused write changes no node
+ *   ... reserve log, leaf->lsn = end of the record ...
+ *   art_raise_dirty() on the whole path; false: a node is frozen, or the key came
+ *                     into being during art_prepare -> void, start over
+ *   art_mark_seen()   if pos.leaf->lsn > completed
+ *   art_publish()     ONE CAS s -> leaf; false -> void, start over
+ *   ... fill the record; retire pos.leaf if it was replaced ...
+ *   art_abandon()     when the write is given up or starts over: frees what prepare
+ *                     took (harmless after publish, and twice)
+ *
+ * All steps of one write stay in one epoch.
+ */
+#ifndef ARTERY_ACCESS_ART_ART_H
+#define ARTERY_ACCESS_ART_ART_H
+
+#include "common/bytes.h"
+#include "common/c.h"
+#include "access/art/leaf.h"
+
+/* ArtRoot -- lives in the segment (region STORE), zero = empty tree. */
+typedef struct ArtRoot
+{
+	_Atomic uint64 slot;
+} ArtRoot;
+
+typedef enum ArtResult
+{
+	ART_OK,
+	ART_NO_MEMORY		/* leave the epoch, mem_grow() or -OOM */
+} ArtResult;
+
+#define ART_DEPTH_MAX (KEY_MAX + 2)
+
+/* ArtPath -- one inner node on the way to a key */
+typedef struct ArtPath
+{
+	Off			node;
+	_Atomic uint64 *slot;		/* the slot that leads to it */
+} ArtPath;
+
+typedef struct ArtPos
+{
+	ArtRoot    *root;
+	const uint8 *key;
+	uint32		key_len;
+	Leaf	   *leaf;			/* the leaf of this key (maybe a tombstone), or NULL */
+	/* internal from here on */
+	_Atomic uint64 *slot;		/* where to publish, or NULL */
+	uint64		seen_word;		/* s */
+	uint64		key_bits;		/* key byte and KEYED of the word to publish */
+	uint32		kind;			/* ArtPosKind (art_internal.h) */
+	uint32		match_depth;	/* bytes of the key above the slot; or above the node, where its prefix does not match */
+	uint32		prefix_match;	/* bytes of that prefix that do match */
+	Off			split_leaf;		/* other key's leaf in the slot, or 0 */
+	Off			prepared;		/* node made by art_prepare */
+	size_t		prepared_size;
+	uint32		depth;			/* nodes on the path */
+	ArtPath    *path;			/* root first; thread-local storage of the room */
+} ArtPos;
+
+/* art_lookup -- the leaf of a key (maybe a tombstone), or NULL.  Acquire loads only; writes nothing shared. */
+extern Leaf *art_lookup(ArtRoot *root, const void *key, uint32 key_len);
+/* art_prefetch -- start loading the first levels on the way to a key; never decides anything. */
+extern void art_prefetch(ArtRoot *root, const void *key, uint32 key_len);
+/* art_prefetch_batch -- load the whole way to each of several keys, all at once: worth it from two keys on.  Decides nothing either. */
+extern void art_prefetch_batch(ArtRoot *root, const BytePart *keys, int count);
+
+/* One ArtPos at a time per thread: the path lies in thread-local storage.  'key' stays where it is until the write is over. */
+extern ArtResult art_locate(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos) attribute_must_check;
+extern ArtResult art_prepare(ArtPos *pos, Off leaf) attribute_must_check;
+extern bool art_raise_dirty(ArtPos *pos, Lsn lsn) attribute_must_check;
+extern void art_mark_seen(Leaf *leaf);
+extern bool art_publish(ArtPos *pos, Off leaf) attribute_must_check;
+extern void art_abandon(ArtPos *pos);
+
+/*
+ * Ordered iteration.  The cursor is valid inside one epoch; a long walk leaves
+ * every few hundred steps and seeks again from its last key.  Leaves come in
+ * unsigned byte order of the key, tombstones included.  A key that is there
+ * throughout is returned exactly once, no key twice; the version returned is one
+ * that was in force at some moment between art_seek and now.
+ *
+ * art_seek: forward: the first key >= 'key' (> with exclusive); backward: the
+ * last key <= 'key' (< with exclusive).  'key' NULL: from the very first / last.
+ * Only keys that begin with 'prefix' are returned.  Neither is looked at later.
+ */
+typedef struct ArtCursor ArtCursor;		/* one per thread and number, from art_cursor() */
+
+extern ArtCursor *art_cursor(int which);	/* thread-local, which = 0 or 1 */
+extern void art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
+					 const void *key, uint32 key_len, bool exclusive, bool backward);
+extern Leaf *art_next(ArtCursor *c);		/* NULL at the end */
+
+/*
+ * Taking away.  art_remove_leaf: one CAS leaf -> null under the same key byte, if
+ * the word still is that leaf; the caller has checked that the leaf may go
+ * (tombstone, lsn <= horizon) and retires it on true.  art_tidy: shrink, collapse
+ * or drop the node that holds the key's slot, where that pays.
+ */
+extern bool art_remove_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected);
+extern ArtResult art_tidy(ArtRoot *root, const void *key, uint32 key_len);
+
+/*
+ * art_sweep -- one bounded piece of a walk that removes leaves: for each leaf
+ * under 'prefix' from 'from' on (at most max_steps), asks 'may_go'; removes and
+ * retires it if so, and tidies.  Enters and leaves its own epoch: outside one.
+ * Returns true when the end was reached; else 'from' (KEY_MAX bytes) holds the key
+ * to go on at.  from_len 0: from the first key.  *removed is added to.
+ */
+typedef bool (*ArtMayGo)(const Leaf *leaf, void *arg);
+extern bool art_sweep(ArtRoot *root, const void *prefix, uint32 prefix_len,
+					  uint8 *from, uint32 *from_len, uint32 max_steps, ArtMayGo may_go, void *arg, uint64 *removed);
+
+/* art_check -- walk everything: order, prefixes, reachability, dirty LSNs.  Quiescent tree; tests.  Message in err on false. */
+typedef struct ArtStats
+{
+	uint64		nodes[4];		/* N4 N16 N48 N256 */
+	uint64		node_bytes;		/* by class size */
+	uint64		leaves;
+	uint64		tombstones;
+	uint64		leaf_bytes;		/* by class size, extents included */
+	uint32		depth_max;
+} ArtStats;
+extern bool art_check(ArtRoot *root, ArtStats *stats, char *err, size_t err_size);
+
+#endif

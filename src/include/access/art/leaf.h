@@ -1,0 +1,93 @@
+/*
+ * leaf.h -- leaves of the overlay: one version of one key.
+ *
+ * A leaf is immutable once published, but for flags set by atomic OR (SEEN).
+ *
+ *   0  lsn        u64   end of the log record that wrote this version
+ *   8  value_len  u32   bytes of the value
+ *  12  key_len    u16   bytes of the key: 4 of tree id (big-endian), then 0..4096 of the user's
+ *  14  flags      u16   LEAF_*
+ *  16  [expiry    u64]  only with LEAF_HAS_EXPIRY: microseconds since 1970
+ *      [link      u64]  only with LEAF_HAS_LINK: Off of an older version
+ *      key, padded to nothing
+ *      value bytes; or with LEAF_EXTENTS, at the next multiple of 8: Off of one
+ *      block per LEAF_EXTENT_BYTES of value (the last one of the rest's size)
+ *
+ * Values above LEAF_INLINE_MAX lie in extents, so that no block of the heap is
+ * larger than MEM_BLOCK_MAX.
+ */
+#ifndef ARTERY_ACCESS_ART_LEAF_H
+#define ARTERY_ACCESS_ART_LEAF_H
+
+#include "common/bytes.h"
+#include "common/c.h"
+#include "storage/ipc/segment.h"
+
+#define KEY_USER_MAX 4096
+#define KEY_MAX (4 + KEY_USER_MAX)
+#define LEAF_INLINE_MAX 4096
+#define LEAF_EXTENT_BYTES (32 * KIB)	/* = MEM_BLOCK_MAX */
+
+enum
+{
+	LEAF_TOMBSTONE = 1,		/* the key is deleted as of lsn */
+	LEAF_EXTENTS = 2,
+	LEAF_HAS_EXPIRY = 4,
+	LEAF_HAS_LINK = 8,
+	LEAF_SEEN = 16,			/* replaced while lsn > completed: its record must be filled, not voided (design.md section 9) */
+	LEAF_DESCRIPTOR = 32	/* reserved for transactions */
+};
+
+typedef struct Leaf
+{
+	uint64		lsn;		/* written before publication, constant after */
+	uint32		value_len;
+	uint16		key_len;
+	_Atomic uint16 flags;
+	/* optional words, key, value follow */
+} Leaf;
+static_assert(sizeof(Leaf) == 16, "leaf header");
+
+static inline uint16
+leaf_flags(const Leaf *l)
+{
+	/* relaxed: all flags but SEEN are set before publication; SEEN is read under art_mark_seen's protocol */
+	return atomic_load_explicit(&((Leaf *) (uintptr_t) l)->flags, memory_order_relaxed);
+}
+
+static inline size_t
+leaf_key_offset(uint16 flags)
+{
+	return sizeof(Leaf) + ((flags & LEAF_HAS_EXPIRY) ? 8 : 0) + ((flags & LEAF_HAS_LINK) ? 8 : 0);
+}
+
+static inline const uint8 *
+leaf_key(const Leaf *l)
+{
+	return (const uint8 *) l + leaf_key_offset(leaf_flags(l));
+}
+
+/* inline values only */
+static inline const uint8 *
+leaf_inline_value(const Leaf *l)
+{
+	return leaf_key(l) + l->key_len;
+}
+
+extern size_t leaf_size(const Leaf *l);			/* of the leaf's own block */
+extern uint32 leaf_extent_count(const Leaf *l);
+/* leaf_value_part -- address and length of the value from 'offset' to the end of its contiguous part. */
+extern const uint8 *leaf_value_part(const Leaf *l, uint64 offset, size_t *len);
+extern void leaf_copy_value(const Leaf *l, uint64 offset, size_t len, uint8 *to);
+
+/*
+ * leaf_build -- a leaf from a key and the parts of a value; lsn 0.  MEM_NONE when
+ * memory is short (nothing is kept).  leaf_free: never published; leaf_retire:
+ * unlinked (its extents with it).
+ */
+extern Off leaf_build(const void *key, uint16 key_len, const BytePart *parts, int part_count,
+					  uint16 flags, uint64 expiry) attribute_must_check;
+extern void leaf_free(Off leaf);
+extern void leaf_retire(Off leaf);
+
+#endif
