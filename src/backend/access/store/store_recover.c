@@ -1,0 +1,506 @@
+/*
+ * store_recover.c -- a directory's life: made, recovered, shut down.
+ *
+ * Recovery (startup process): the control slot in force tells where redo starts;
+ * the log is applied in its order; its tail is synced; then a first segment of
+ * this run is made, at a boundary that no LSN of an earlier run can lie behind,
+ * naming the end that it continues from; then the control slot says RUNNING,
+ * with the gap in its list.  A crash between any two of these steps leaves a
+ * directory from which the same steps start again.
+ *
+ * Redo applies results, never deltas, in log order, so it may be repeated.  As
+ * long as there is no base, a deletion takes the key away for good instead of
+ * leaving a tombstone: nothing lies beneath, and nobody else is looking.
+ *
+ * Speed: leaves are built as records come, and published a batch at a time, the
+ * ways to their places prefetched together, so that cache misses overlap.
+ */
+#include "common/c.h"
+
+#include "access/base/base.h"
+#include "access/base/control.h"
+#include "access/store/store_internal.h"
+#include "access/wal/wal_reader.h"
+#include "storage/file/file.h"
+#include "storage/mem/heap.h"
+#include "utils/clock.h"
+#include "utils/elog.h"
+#include "utils/settings.h"
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#define REDO_BATCH 16
+
+typedef struct RedoState
+{
+	Off			leaf[REDO_BATCH];
+	int			count;
+	uint64		applied;
+	uint32		tree_index;		/* of tree_id: the last one looked up */
+	uint32		tree_id;
+	uint64		reported_us;
+} RedoState;
+
+static int
+tree_index_of(uint32 tree_id)
+{
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+	{
+		uint32		index = store__tree_index(db);
+
+		if (store__tree_id(index) == tree_id)
+			return (int) index;
+	}
+	return -1;
+}
+
+static uint32
+leaf_tree_id(const Leaf *leaf)
+{
+	uint32		big_endian;
+
+	memcpy(&big_endian, leaf_key(leaf), 4);
+	return __builtin_bswap32(big_endian);
+}
+
+static void
+redo_out_of_memory(Lsn at)
+{
+	ereport_hint(FATAL, "Raise memory_limit, or give /dev/shm more room, and start again; nothing is lost.",
+				 "redo at %" LSN_FORMAT ": out of memory: the log holds more than memory_limit allows", LSN_ARGS(at));
+}
+
+/* redo_locate_memory -- the redo of one leaf needs memory: outside the epoch, or the end. */
+static void
+redo_need_memory(uint32 *attempts, Lsn at)
+{
+	epoch_leave();
+	if (!store__find_memory(attempts))
+		redo_out_of_memory(at);
+	epoch_enter();
+}
+
+/* apply_delete -- inside the epoch. */
+static void
+apply_delete(Off tombstone, uint32 tree_index)
+{
+	const Leaf *t = seg_ptr(tombstone);
+	Leaf	   *old = art_lookup(&store_shared->root, leaf_key(t), t->key_len);
+
+	if (old != NULL && old->lsn < t->lsn)
+	{
+		Verify(art_remove_leaf(&store_shared->root, leaf_key(t), t->key_len, old));
+		(void) !art_tidy(&store_shared->root, leaf_key(t), t->key_len);	/* no memory: it stays as it is */
+		leaf_retire(seg_off(old));
+		store__count_add(tree_index, -1);
+	}
+	leaf_free(tombstone);
+}
+
+/* apply_put -- inside the epoch. */
+static void
+apply_put(Off off, uint32 tree_index)
+{
+	Leaf	   *leaf = seg_ptr(off);
+	ArtPos		pos;
+	uint32		attempts = 0;
+
+	for (;;)
+	{
+		if (art_locate(&store_shared->root, leaf_key(leaf), leaf->key_len, &pos) != ART_OK)
+		{
+			redo_need_memory(&attempts, leaf->lsn);
+			continue;
+		}
+		if (pos.leaf != NULL && pos.leaf->lsn >= leaf->lsn)
+		{
+			art_abandon(&pos);
+			leaf_free(off);
+			return;
+		}
+		if (art_prepare(&pos, off) != ART_OK)
+		{
+			art_abandon(&pos);
+			redo_need_memory(&attempts, leaf->lsn);
+			continue;
+		}
+		break;
+	}
+	/* nobody else writes during recovery: neither can fail */
+	Verify(art_raise_dirty(&pos, leaf->lsn));
+	Verify(art_publish(&pos, off));
+	if (pos.leaf != NULL)
+		leaf_retire(seg_off(pos.leaf));
+	else
+		store__count_add(tree_index, 1);
+	/* relaxed: recovery is alone */
+	atomic_store_explicit(&store_shared->tree[tree_index].touched, 1, memory_order_relaxed);
+}
+
+static void
+redo_flush_batch(RedoState *s)
+{
+	epoch_enter();
+	for (int i = 0; i < s->count; i++)
+	{
+		const Leaf *leaf = seg_ptr(s->leaf[i]);
+
+		art_prefetch(&store_shared->root, leaf_key(leaf), leaf->key_len);
+	}
+	for (int i = 0; i < s->count; i++)
+	{
+		const Leaf *leaf = seg_ptr(s->leaf[i]);
+		uint32		tree_id = leaf_tree_id(leaf);
+
+		if (tree_id != s->tree_id)
+		{
+			int			index = tree_index_of(tree_id);
+
+			Verify(index >= 0);
+			s->tree_id = tree_id;
+			s->tree_index = (uint32) index;
+		}
+		if (leaf_flags(leaf) & LEAF_TOMBSTONE)
+			apply_delete(s->leaf[i], s->tree_index);
+		else
+			apply_put(s->leaf[i], s->tree_index);
+	}
+	epoch_leave();
+	s->count = 0;
+	s->applied++;
+	if (s->applied % 64 == 0)
+		mem_keep_ahead();
+}
+
+static void
+bad_record(const WalRecord *r, const char *what)
+{
+	ereport_hint(FATAL, "The log is damaged or was written by another version; restore the directory from a copy.",
+				 "redo at %" LSN_FORMAT ": %s", LSN_ARGS(r->start), what);
+}
+
+static void
+redo_leaf(RedoState *s, const WalRecord *r)
+{
+	uint16		key_len = r->header->key_len;
+	BytePart	value;
+	uint32		big_endian;
+	uint32		attempts = 0;
+	Off			off;
+
+	if (key_len < 4 || key_len > KEY_MAX || key_len > r->body_len
+		|| r->body_len - key_len > (uint64) set_max_value_size)
+	{
+		bad_record(r, "a key or value of impossible length");
+		return;
+	}
+	memcpy(&big_endian, r->body, 4);
+	if (tree_index_of(__builtin_bswap32(big_endian)) < 0)
+	{
+		/* cannot be: writers park while the map changes, so none logs for a tree after its drop */
+		bad_record(r, "a key of a tree that the map of databases does not name");
+		return;
+	}
+	value.data = r->body + key_len;
+	value.len = r->body_len - key_len;
+	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0,
+							 r->header->type == WAL_PUT ? 0 : LEAF_TOMBSTONE, 0)) == MEM_NONE)
+		if (!store__find_memory(&attempts))
+			redo_out_of_memory(r->start);
+	((Leaf *) seg_ptr(off))->lsn = r->end;
+	s->leaf[s->count++] = off;
+	if (s->count == REDO_BATCH)
+		redo_flush_batch(s);
+}
+
+static void
+redo_map(RedoState *s, const WalRecord *r)
+{
+	WalMapBody	body;
+
+	if (r->body_len != sizeof(body))
+	{
+		bad_record(r, "a map of databases of impossible length");
+		return;
+	}
+	redo_flush_batch(s);
+	memcpy(&body, r->body, sizeof(body));
+	store__map_install(&body, r->end);
+	s->tree_id = 0;				/* the index may stand for another tree now */
+}
+
+static void
+redo_apply(const WalRecord *r, void *arg)
+{
+	RedoState  *s = arg;
+
+	switch (r->header->type)
+	{
+		case WAL_VOID:
+			break;
+		case WAL_PUT:
+		case WAL_DELETE:
+			redo_leaf(s, r);
+			break;
+		case WAL_MAP:
+			redo_map(s, r);
+			break;
+		default:
+			bad_record(r, "a record of unknown type");
+	}
+}
+
+static void
+redo_progress(Lsn at, Lsn end_hint, uint64 records, void *arg)
+{
+	RedoState  *s = arg;
+	uint64		now = clock_mono_us();
+
+	/* relaxed: figures for INFO */
+	atomic_store_explicit(&seg_control->redo_lsn, at, memory_order_relaxed);
+	atomic_store_explicit(&seg_control->redo_end_hint_lsn, end_hint, memory_order_relaxed);
+	atomic_store_explicit(&seg_control->redo_records, records, memory_order_relaxed);
+	if (now - s->reported_us >= 1000000)
+	{
+		Lsn			from = atomic_load_explicit(&seg_control->redo_start_lsn, memory_order_relaxed);
+
+		s->reported_us = now;
+		ereport(LOG, "redo at %" LSN_FORMAT ", %.1f M records, %u%%", LSN_ARGS(at), (double) records / 1e6,
+				end_hint > from ? (unsigned) Min((at - from) * 100 / (end_hint - from), 100) : 100);
+	}
+}
+
+/* remember_gap -- into the control slot's list, newest last, oldest out first. */
+static void
+remember_gap(ControlData *control, Lsn from, Lsn to)
+{
+	for (uint32 i = 0; i < control->gap_count; i++)
+		if (control->gap[i].from == from)
+		{
+			control->gap[i].to = Max(control->gap[i].to, to);
+			return;
+		}
+	if (control->gap_count == CONTROL_GAPS)
+	{
+		memmove(&control->gap[0], &control->gap[1], sizeof(control->gap[0]) * (CONTROL_GAPS - 1));
+		control->gap_count--;
+	}
+	control->gap[control->gap_count].from = from;
+	control->gap[control->gap_count].to = to;
+	control->gap_count++;
+}
+
+/* start_log -- positions of a fresh run; nobody reserves yet. */
+static void
+start_log(const ControlData *control, Lsn start)
+{
+	wal_shared->timeline = control->timeline;
+	wal_shared->segment_size = control->wal_segment_size;
+	wal_shared->start_lsn = start;
+	/* relaxed: published by the server state becoming RUNNING */
+	atomic_store_explicit(&wal_shared->insert_word, (start / 8) << 10 | PROC_SLOT_NONE, memory_order_relaxed);
+	atomic_store_explicit(&wal_shared->completed, start, memory_order_relaxed);
+	atomic_store_explicit(&wal_shared->flushed, start, memory_order_relaxed);
+}
+
+static const char *
+control_state_name(uint32 state)
+{
+	switch (state)
+	{
+		case CONTROL_CREATED:
+			return "created";
+		case CONTROL_STOPPED:
+			return "clean start";
+		default:
+			return "crash recovery";
+	}
+}
+
+static bool
+log_is_empty(const char *wal_dir)
+{
+	DIR		   *dir = opendir(wal_dir);
+	struct dirent *entry;
+	Lsn			lsn;
+	bool		empty = true;
+
+	if (dir == NULL)
+		ereport(FATAL, "could not open directory \"%s\": %m", wal_dir);
+	else
+	{
+		while ((entry = readdir(dir)) != NULL)
+			if (wal_segment_parse_name(entry->d_name, &lsn))
+				empty = false;
+		closedir(dir);
+	}
+	return empty;
+}
+
+static void
+redo_log(const char *wal_dir, const ControlData *control, WalRedoResult *result)
+{
+	RedoState	state;
+	WalRedoOptions options = {
+		.wal_dir = wal_dir,
+		.system_id = control->system_id,
+		.timeline = control->timeline,
+		.segment_size = control->wal_segment_size,
+		.from = control->cut,
+		.control_flushed = control->flushed,
+		.progress = redo_progress,
+	};
+
+	memset(&state, 0, sizeof(state));
+	state.reported_us = clock_mono_us();
+	/* relaxed: a figure for INFO */
+	atomic_store_explicit(&seg_control->redo_start_lsn, control->cut, memory_order_relaxed);
+	wal_redo(&options, redo_apply, &state, result);
+	redo_flush_batch(&state);
+	redo_progress(result->end, result->end, result->records, &state);
+	ereport(LOG, "redo done: %llu records from %" LSN_FORMAT " to %" LSN_FORMAT " in %.3f s (%s)",
+			(unsigned long long) result->records, LSN_ARGS(result->first), LSN_ARGS(result->end),
+			(double) result->elapsed_us / 1e6, result->end_reason != NULL ? result->end_reason : "end of the log");
+}
+
+void
+store_recover(const char *data_dir)
+{
+	ControlData control;
+	WalRedoResult result;
+	char		wal_dir[1100];
+
+	snprintf(wal_dir, sizeof(wal_dir), "%s/wal", data_dir);
+	control_read(data_dir, &control);
+	base_check(data_dir, control.system_id);
+	seg_control->system_id = control.system_id;
+	ereport(LOG, "%s: system %016llx, timeline %u, redo from %" LSN_FORMAT, control_state_name(control.state),
+			(unsigned long long) control.system_id, control.timeline, LSN_ARGS(control.cut));
+	store__map_install(&control.map, control.cut);
+	wal_shared->timeline = control.timeline;
+	wal_shared->segment_size = control.wal_segment_size;
+	memset(&result, 0, sizeof(result));
+	if (control.state == CONTROL_CREATED && log_is_empty(wal_dir))
+		result.first = result.end = result.next_start = control.cut;
+	else
+	{
+		redo_log(wal_dir, &control, &result);
+		wal_sync_tail(wal_dir, result.first);
+	}
+	start_log(&control, result.next_start);
+	wal_segments_prepare_first(result.next_start, result.end);
+	for (uint32 i = 0; i < result.gap_count; i++)
+		remember_gap(&control, result.gap[i].from, result.gap[i].to);
+	if (result.next_start != result.end)
+		remember_gap(&control, result.end, result.next_start);
+	control.state = CONTROL_RUNNING;
+	control.flushed = result.end;
+	control.written_wall_us = clock_wall_us();
+	control_write(data_dir, &control);
+	ereport(LOG, "the log goes on at %" LSN_FORMAT, LSN_ARGS(result.next_start));
+}
+
+void
+store_shutdown(const char *data_dir)
+{
+	ControlData control;
+
+	control_read(data_dir, &control);
+	control.state = CONTROL_STOPPED;
+	control.flushed = wal_flushed_lsn();
+	control.written_wall_us = clock_wall_us();
+	control_write(data_dir, &control);
+}
+
+/* ---- a new directory ---- */
+
+static void
+make_directory(const char *path)
+{
+	if (mkdir(path, 0700) != 0)
+		ereport(FATAL, "could not create directory \"%s\": %m", path);
+}
+
+/* check_empty -- nothing but artery.conf may be there. */
+static void
+check_empty(const char *data_dir)
+{
+	DIR		   *dir = opendir(data_dir);
+	struct dirent *entry;
+
+	if (dir == NULL)
+	{
+		ereport(FATAL, "could not open directory \"%s\": %m", data_dir);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+	{
+		const char *name = entry->d_name;
+
+		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "artery.conf") != 0)
+			ereport_hint(FATAL, "Give another directory, or empty this one if nothing in it is needed.",
+						 "directory \"%s\" exists but is not empty: it holds \"%s\"", data_dir, name);
+	}
+	closedir(dir);
+}
+
+static void
+sync_directory(const char *path)
+{
+	int			error = file_sync_directory(path);
+
+	if (error != 0)
+	{
+		errno = error;
+		ereport(FATAL, "could not sync directory \"%s\": %m", path);
+	}
+}
+
+void
+store_init_directory(const char *data_dir)
+{
+	ControlData control;
+	struct stat st;
+	char		path[1200];
+	char		parent[1200];
+	char	   *slash;
+
+	if (stat(data_dir, &st) != 0)
+	{
+		if (errno != ENOENT)
+			ereport(FATAL, "could not access directory \"%s\": %m", data_dir);
+		make_directory(data_dir);
+	}
+	check_empty(data_dir);
+	snprintf(path, sizeof(path), "%s/wal", data_dir);
+	make_directory(path);
+	snprintf(path, sizeof(path), "%s/data", data_dir);
+	make_directory(path);
+	memset(&control, 0, sizeof(control));
+	control.system_id = (uint64) arc4random() << 32 | arc4random();
+	base_create(data_dir, control.system_id);
+	control.state = CONTROL_CREATED;
+	control.sequence = 1;
+	control.timeline = 1;
+	control.wal_segment_size = (uint64) set_wal_segment_size;
+	control.cut = control.wal_segment_size;	/* LSN 0 is none: the log begins with segment 1 */
+	control.flushed = control.cut;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		control.map.tree_id[db] = STORE_FIRST_TREE_ID + db;
+	control.map.next_tree_id = STORE_FIRST_TREE_ID + DATABASE_COUNT;
+	control.created_wall_us = control.written_wall_us = clock_wall_us();
+	sync_directory(path);
+	control_create(data_dir, &control);	/* last: a directory with a control file is whole */
+	sync_directory(data_dir);
+	strlcpy(parent, data_dir, sizeof(parent));
+	slash = strrchr(parent, '/');
+	if (slash != NULL && slash != parent)
+	{
+		*slash = '\0';
+		sync_directory(parent);
+	}
+}

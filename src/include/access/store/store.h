@@ -1,0 +1,175 @@
+/*
+ * store.h -- the database as commands see it: overlay (over base, later), logged.
+ *
+ * One writing function (store_write) through which every mutation goes, one
+ * reading function, ordered walks, the map of databases, counts, redo, sweeping.
+ * A worker calls it outside an epoch; each call enters and leaves its own.
+ * Nothing blocks: what cannot go on now returns a status, and the caller parks
+ * the command and runs it again.
+ *
+ * Every answer, also a negative one, carries a gate: the LSN that must be
+ * flushed before the reply may leave (design.md section 2, "The gate").
+ */
+#ifndef ARTERY_ACCESS_STORE_STORE_H
+#define ARTERY_ACCESS_STORE_STORE_H
+
+#include "common/bytes.h"
+#include "common/c.h"
+#include "common/wal_format.h"
+#include "access/art/leaf.h"
+
+typedef enum StoreStatus
+{
+	STORE_OK,
+	STORE_PARK_WAL,		/* log ring full or segment not ready: run again after any progress of the log (wal_wait_begin(1)) */
+	STORE_PARK_MAP,		/* a FLUSHDB is changing the map: run again soon (next loop turn) */
+	STORE_NO_MEMORY,	/* -OOM; see store_memory_errno for why */
+	STORE_DISK_FULL,	/* -MISCONF; wal_shared->space_errno */
+	STORE_TOO_LARGE		/* record above a quarter of the ring, value above max_value_size */
+} StoreStatus;
+
+/* a user's key; at most KEY_USER_MAX bytes: the caller has checked */
+typedef struct StoreKey
+{
+	uint32		db;
+	uint32		len;
+	const void *data;
+} StoreKey;
+
+/* What a decision function or a reader is shown of a key's present version. */
+typedef struct StoreView
+{
+	const Leaf *leaf;		/* NULL: absent and never seen, or dropped */
+	bool		exists;		/* a live value (neither absent nor tombstone) */
+	uint64		value_len;
+	Lsn			lsn;		/* of the value or tombstone; 0 when leaf is NULL */
+} StoreView;
+
+/* store_view_* -- only inside the callback that was given the view. */
+extern void store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to);
+/* the whole value in one piece when it is inline, else NULL */
+extern const uint8 *store_view_inline(const StoreView *view);
+
+/* ---- writing ---- */
+typedef enum StoreAction
+{
+	STORE_KEEP,			/* change nothing: the reply is gated by what was seen */
+	STORE_PUT,
+	STORE_DELETE		/* of an existing key only; on an absent one it becomes KEEP */
+} StoreAction;
+
+#define STORE_PARTS_MAX 4
+typedef struct StoreChange
+{
+	BytePart	part[STORE_PARTS_MAX];	/* the new value, gathered */
+	int			part_count;
+	bool		append_to_old;			/* the new value is the old one followed by the parts */
+} StoreChange;
+
+/*
+ * StoreDecide -- looks at the view, fills 'change' and whatever the reply needs
+ * in 'arg'.  Called inside an epoch, maybe several times (each time the whole
+ * answer anew); must not sleep, allocate much or make system calls.
+ */
+typedef StoreAction (*StoreDecide)(const StoreView *view, StoreChange *change, void *arg);
+
+typedef struct StoreWritten
+{
+	bool		changed;
+	bool		existed;	/* before */
+	Lsn			gate;		/* the new version if changed, else that of what was seen */
+} StoreWritten;
+
+extern StoreStatus store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
+
+/* ---- reading ---- */
+/* store_read -- calls 'show' inside an epoch with the key's view (exists false when absent); *gate is raised, never lowered. */
+typedef void (*StoreShow)(const StoreView *view, void *arg);
+extern StoreStatus store_read(const StoreKey *key, StoreShow show, void *arg, Lsn *gate) attribute_must_check;
+/* store_prefetch -- for pipelined batches: start loading the way to a key; decides nothing. */
+extern void store_prefetch(const StoreKey *key);
+
+/*
+ * store_read_large -- for values too long to copy in one epoch: copies piece by
+ * piece into 'to' (capacity checked by the caller through store_read first);
+ * false: the version changed meanwhile, start over.
+ */
+extern bool store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, void *to);
+
+/* ---- ordered walks ---- */
+/*
+ * store_walk -- live keys of a database in byte order (or backward), from 'start'
+ * on, at most 'max_steps' leaves looked at (tombstones count), within 'prefix'.
+ * 'show' is called inside the epoch for each live key; it returns what to do next.
+ * Ends with *resume: bound to go on at (key, exclusive), or done.
+ */
+typedef enum StoreWalkNext
+{
+	STORE_WALK_ON,
+	STORE_WALK_STOP,		/* enough; resume after this key */
+	STORE_WALK_STOP_BEFORE,	/* this key did not fit; resume at it */
+	STORE_WALK_HOP			/* go on behind every key that begins with the first hop_len bytes of this one */
+} StoreWalkNext;
+
+typedef struct StoreWalk
+{
+	/* in and out: where to (go) on; key bytes without tree id */
+	uint32		db;
+	bool		backward;
+	bool		from_edge;		/* in: from the first / last key; out: false */
+	bool		exclusive;		/* of key */
+	uint8		key[KEY_USER_MAX + 1];
+	uint32		key_len;
+	uint8		prefix[KEY_USER_MAX];
+	uint32		prefix_len;
+	/* out */
+	bool		done;			/* nothing is left in this direction */
+	uint32		hop_len;		/* set by show with STORE_WALK_HOP */
+	Lsn			gate;			/* raised by everything looked at */
+} StoreWalk;
+
+typedef StoreWalkNext (*StoreWalkShow)(StoreWalk *walk, const uint8 *key, uint32 key_len, const StoreView *view, void *arg);
+extern StoreStatus store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg) attribute_must_check;
+
+/* ---- databases ---- */
+/*
+ * store_flush -- FLUSHDB (db) / FLUSHALL (db < 0): a change of the map in one
+ * step.  Needs a grace period: returns STORE_PARK_MAP until it has passed; call
+ * again with the same 'job' (zeroed before the first call).  A connection that
+ * goes away in between must call store_flush_cancel.
+ */
+typedef struct StoreFlushJob
+{
+	uint32		step;
+	uint64		grace;
+} StoreFlushJob;
+extern StoreStatus store_flush(int db, StoreFlushJob *job, Lsn *gate) attribute_must_check;
+extern void store_flush_cancel(StoreFlushJob *job);
+
+/* store_count -- DBSIZE; *gate raised. */
+extern uint64 store_count(uint32 db, Lsn *gate);
+extern Lsn store_map_lsn(void);
+
+/* ---- SCAN cursors: numbers that every worker understands (region STORE) ---- */
+/* store_cursor_save -- remembers the key to go on after; 0: out of memory.  The number is never 0. */
+extern uint64 store_cursor_save(uint32 db, const void *key, uint32 key_len);
+/* store_cursor_load -- false: unknown or expired (overwritten by 16,384 later ones). */
+extern bool store_cursor_load(uint64 cursor, uint32 db, uint8 *key, uint32 *key_len) attribute_must_check;
+
+/* ---- background work ---- */
+/* store_sweep_step -- one bounded step: drop tombstones and trees that may go, free their memory; true: more to do.  Checkpointer. */
+extern bool store_sweep_step(void);
+/* store_random_key -- RANDOMKEY later. */
+
+/* ---- recovery: startup process ---- */
+/* store_recover -- control file, redo, sync of the tail, first segment of this run, control slot RUNNING.  FATAL on any damage. */
+extern void store_recover(const char *data_dir);
+/* store_shutdown -- checkpointer, after the walwriter has flushed all: control slot STOPPED. */
+extern void store_shutdown(const char *data_dir);
+/* store_init_directory -- artery --init: data/base, wal/, control; FATAL unless the directory is empty or absent but for artery.conf. */
+extern void store_init_directory(const char *data_dir);
+
+extern size_t store_region_size(void);
+extern void store_region_init(void *region);
+
+#endif

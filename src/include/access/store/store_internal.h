@@ -1,0 +1,97 @@
+/*
+ * store_internal.h -- what the files of access/store share.  For this room alone.
+ *
+ * StoreShared lies in region STORE:
+ *
+ *   root      the overlay's root slot: one tree for all databases; a key is a
+ *             tree id (4 bytes, big-endian) and the user's bytes
+ *   map       database number -> index into tree[]; changed in one step by
+ *             FLUSHDB and FLUSHALL (store_map.c)
+ *   tree[]    the trees that exist: named by the map (LIVE), or dropped and not
+ *             yet swept (DROPPED)
+ *   counts    live keys per process slot and tree; only the slot's owner adds,
+ *             so no read-modify-write is needed; the sum over slots is exact
+ *             whenever nobody is writing.  The sweeper zeroes a tree's column
+ *             when it frees the tree: a grace period after the drop nobody adds.
+ *   cursors   SCAN's table (store_cursor.c)
+ *
+ * Announcement of a map change: map_change names the slot that announces, plus
+ * one.  It is stored before a grace period, and every writer looks at it after
+ * it has entered its epoch; hence when the grace period is over no writer is
+ * inside that has read the old map.
+ */
+#ifndef ARTERY_ACCESS_STORE_INTERNAL_H
+#define ARTERY_ACCESS_STORE_INTERNAL_H
+
+#include "access/art/art.h"
+#include "access/store/store.h"
+#include "access/wal/wal.h"
+#include "storage/ipc/epoch.h"
+#include "storage/ipc/proc.h"
+
+#define STORE_MAGIC UINT64_C(0x45524f5453545241)
+#define STORE_TREES 64
+#define STORE_CURSORS 16384
+#define STORE_FIRST_TREE_ID 1
+
+enum { TREE_FREE, TREE_LIVE, TREE_DROPPED };
+
+typedef struct StoreTree
+{
+	_Atomic uint32 state;		/* TREE_*; stored last when a tree is taken */
+	_Atomic uint32 id;			/* never used twice */
+	_Atomic uint32 touched;		/* has ever been written to */
+	_Atomic uint64 drop_lsn;	/* of the MAP record that dropped it */
+	_Atomic uint64 drop_epoch;	/* epoch_grace_start() after the drop */
+} StoreTree;
+
+/* one line per process slot and eight trees: owners do not share lines */
+typedef struct StoreCounts
+{
+	alignas(CACHE_LINE) _Atomic int64 keys[STORE_TREES];
+	_Atomic uint64 tombstones;		/* ever published by this slot */
+	_Atomic uint64 retries;			/* publications that lost their CAS */
+} StoreCounts;
+
+typedef struct StoreShared
+{
+	uint64		magic;
+	alignas(CACHE_LINE) ArtRoot root;
+	alignas(CACHE_LINE) _Atomic uint32 map_change;	/* 0, or announcing slot + 1 */
+	_Atomic uint32 next_tree_id;					/* under the announcement */
+	_Atomic uint32 tree_of_db[DATABASE_COUNT];		/* release [store-map] after map_lsn */
+	_Atomic uint64 map_lsn[DATABASE_COUNT];			/* LSN of the record that last changed this database */
+	StoreTree	tree[STORE_TREES];
+	_Atomic uint64 tombstones_swept;				/* checkpointer */
+	_Atomic uint64 trees_swept;
+	alignas(CACHE_LINE) _Atomic uint64 cursor_next;
+	_Atomic uint64 cursor[STORE_CURSORS];			/* Off of a StoreCursorBlock; release [store-cursor] */
+	StoreCounts counts[];							/* one per process slot */
+} StoreShared;
+
+extern StoreShared *store_shared;
+
+/* store__build_key -- tree id and user's bytes into this thread's key buffer; the length. */
+extern uint32 store__build_key(uint8 *to, uint32 tree_id, const void *data, uint32 len);
+extern uint32 store__tree_index(uint32 db);			/* acquire [store-map] */
+extern uint32 store__tree_id(uint32 tree_index);
+
+static inline void
+store__count_add(uint32 tree_index, int64 delta)
+{
+	_Atomic int64 *cell = &store_shared->counts[my_slot->number].keys[tree_index];
+
+	/* relaxed: only this process writes the cell; readers want a recent value only */
+	atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_relaxed);
+}
+
+/* store__find_memory -- after MEM_NONE: outside the epoch; true: try again; attempts counts up. */
+extern bool store__find_memory(uint32 *attempts);
+
+/* store__drop_tree_now -- recovery only: remove every key of a tree. */
+extern void store__sweep_tree_whole(uint32 tree_id);
+extern int store__tree_take(uint32 id);				/* index, or -1 when the table is full */
+extern void store__map_export(WalMapBody *body);
+extern void store__map_install(const WalMapBody *body, Lsn lsn);	/* recovery */
+
+#endif
