@@ -1,0 +1,508 @@
+/*
+ * command_info.c -- COMMAND and its sub-commands, HELP of the containers, and
+ * doc/commands.md: all from the one table.
+ */
+#include "common/c.h"
+
+#include <ctype.h>
+
+#include "tcop/tcop_internal.h"
+#include "tcop/usage.h"
+
+typedef struct FlagName
+{
+	uint32		flag;
+	const char *name;
+} FlagName;
+
+static const FlagName command_flags[] = {
+	{CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"}, {CMD_ADMIN, "admin"},
+	{CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"}, {CMD_LOADING, "loading"}, {CMD_STALE, "stale"},
+	{CMD_FAST, "fast"}, {CMD_NO_AUTH, "no_auth"}, {CMD_NO_MULTI, "no_multi"}, {CMD_ALLOW_BUSY, "allow_busy"},
+};
+
+/* an ACL category: of the flags, or of the table's own column */
+typedef struct Category
+{
+	const char *name;
+	uint32		flags;			/* any of these ... */
+	uint32		acl;			/* ... or of these */
+} Category;
+
+static const Category categories[] = {
+	{"keyspace", 0, ACL_KEYSPACE}, {"read", CMD_READONLY, 0}, {"write", CMD_WRITE, 0}, {"string", 0, ACL_STRING},
+	{"admin", CMD_ADMIN, 0}, {"fast", CMD_FAST, 0}, {"slow", 0, 0}, {"blocking", CMD_BLOCKING, 0},
+	{"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
+};
+
+static bool
+in_category(const Command *c, const Category *category)
+{
+	if (strcmp(category->name, "slow") == 0)
+		return (c->flags & CMD_FAST) == 0;
+	return (c->flags & category->flags) != 0 || (c->acl & category->acl) != 0;
+}
+
+static void
+reply_flags(Output *o, const Command *c)
+{
+	uint32		n = 0;
+
+	for (size_t i = 0; i < lengthof(command_flags); i++)
+		n += (c->flags & command_flags[i].flag) != 0;
+	reply_set(o, n);
+	for (size_t i = 0; i < lengthof(command_flags); i++)
+		if (c->flags & command_flags[i].flag)
+			reply_simple(o, command_flags[i].name);
+}
+
+static void
+reply_categories(Output *o, const Command *c)
+{
+	char		name[32];
+	uint32		n = 0;
+
+	for (size_t i = 0; i < lengthof(categories); i++)
+		n += in_category(c, &categories[i]);
+	reply_set(o, n);
+	for (size_t i = 0; i < lengthof(categories); i++)
+		if (in_category(c, &categories[i]))
+		{
+			snprintf(name, sizeof(name), "@%s", categories[i].name);
+			reply_simple(o, name);
+		}
+}
+
+static uint32
+word_count(const char *words)
+{
+	uint32		n = 0;
+
+	for (const char *p = words; *p != '\0';)
+	{
+		size_t		len = strcspn(p, " ");
+
+		n += len > 0;
+		p += len + (p[len] == ' ');
+	}
+	return n;
+}
+
+/* reply_words -- blank-separated words, as bulk strings or as a set of simple ones. */
+static void
+reply_words(Output *o, const char *words, bool simple)
+{
+	char		word[64];
+
+	reply_set(o, word_count(words));
+	for (const char *p = words; *p != '\0';)
+	{
+		size_t		len = strcspn(p, " ");
+
+		snprintf(word, sizeof(word), "%.*s", (int) len, p);
+		if (simple)
+			reply_simple(o, word);
+		else
+			reply_text(o, word);
+		p += len + (p[len] == ' ');
+	}
+}
+
+static void
+reply_key_specs(Output *o, const Command *c)
+{
+	int			last = c->last_key < 0 ? c->last_key : c->last_key - c->first_key;
+
+	if (c->first_key == 0)
+	{
+		reply_set(o, 0);
+		return;
+	}
+	reply_set(o, 1);
+	reply_map(o, 3);
+	reply_text(o, "flags");
+	reply_words(o, c->key_flags, true);
+	reply_text(o, "begin_search");
+	reply_map(o, 2);
+	reply_text(o, "type");
+	reply_text(o, "index");
+	reply_text(o, "spec");
+	reply_map(o, 1);
+	reply_text(o, "index");
+	reply_int(o, c->first_key);
+	reply_text(o, "find_keys");
+	reply_map(o, 2);
+	reply_text(o, "type");
+	reply_text(o, "range");
+	reply_text(o, "spec");
+	reply_map(o, 3);
+	reply_text(o, "lastkey");
+	reply_int(o, last);
+	reply_text(o, "keystep");
+	reply_int(o, c->key_step);
+	reply_text(o, "limit");
+	reply_int(o, 0);
+}
+
+static void
+reply_info(Output *o, const Command *c)
+{
+	reply_array(o, 10);
+	reply_text(o, c->name);
+	reply_int(o, c->arity);
+	reply_flags(o, c);
+	reply_int(o, c->first_key);
+	reply_int(o, c->last_key);
+	reply_int(o, c->key_step);
+	reply_categories(o, c);
+	reply_words(o, c->tips, false);
+	reply_key_specs(o, c);
+	reply_set(o, (uint64) c->child_count);
+	for (int i = 0; i < c->child_count; i++)
+		reply_info(o, &command_table[c->first_child + i]);
+}
+
+/* find_any -- "get" or "client|id", any case. */
+static const Command *
+find_any(const BytePart *name)
+{
+	const char *text = name->data;
+	const char *bar = name->len > 0 ? memchr(text, '|', name->len) : NULL;
+	const Command *c;
+
+	if (bar == NULL)
+		return command_find(text, name->len);
+	c = command_find(text, (size_t) (bar - text));
+	return c == NULL ? NULL : command_find_child(c, bar + 1, name->len - (size_t) (bar - text) - 1);
+}
+
+static uint64
+top_level_count(void)
+{
+	uint64		n = 0;
+
+	for (int i = 0; i < command_count; i++)
+		n += command_table[i].parent < 0;
+	return n;
+}
+
+TcopResult
+tcop__command(Session *s)
+{
+	reply_array(&s->out, top_level_count());
+	for (int i = 0; i < command_count; i++)
+		if (command_table[i].parent < 0)
+			reply_info(&s->out, &command_table[i]);
+	return TCOP_DONE;
+}
+
+TcopResult
+tcop__command_count(Session *s)
+{
+	reply_int(&s->out, (int64) top_level_count());
+	return TCOP_DONE;
+}
+
+TcopResult
+tcop__command_info(Session *s)
+{
+	if (s->argc == 2)
+		return tcop__command(s);
+	reply_array(&s->out, s->argc - 2);
+	for (uint32 i = 2; i < s->argc; i++)
+	{
+		const Command *c = find_any(&s->argv[i]);
+
+		if (!output_room(&s->out, 0))
+			break;
+		if (c == NULL)
+			reply_null(&s->out);
+		else
+			reply_info(&s->out, c);
+	}
+	return TCOP_DONE;
+}
+
+/* ---- COMMAND DOCS ---- */
+static void reply_arguments(Output *o, const Command *c, const UsageNode *first);
+
+static void
+reply_argument(Output *o, const Command *c, const UsageNode *n)
+{
+	static const char *const kinds[] = {"", "pure-token", "oneof", "block"};
+	const char *type = n->kind == USAGE_VALUE ? usage_type(n->name) : kinds[n->kind];
+	bool		is_key = n->kind == USAGE_VALUE && strcmp(type, "key") == 0 && c->first_key > 0;
+	uint32		flags = (uint32) n->optional + n->multiple;
+
+	if (n->kind == USAGE_VALUE && strcmp(type, "key") == 0 && !is_key)
+		type = "string";
+	reply_map(o, 2 + (uint64) is_key + (n->token[0] != '\0') + (flags > 0) + (n->child != NULL));
+	reply_text(o, "name");
+	reply_text(o, n->name);
+	reply_text(o, "type");
+	reply_text(o, type);
+	if (is_key)
+	{
+		reply_text(o, "key_spec_index");
+		reply_int(o, 0);
+	}
+	if (n->token[0] != '\0')
+	{
+		reply_text(o, "token");
+		reply_text(o, n->token);
+	}
+	if (flags > 0)
+	{
+		reply_text(o, "flags");
+		reply_set(o, flags);
+		if (n->optional)
+			reply_simple(o, "optional");
+		if (n->multiple)
+			reply_simple(o, "multiple");
+	}
+	if (n->child != NULL)
+	{
+		reply_text(o, "arguments");
+		reply_arguments(o, c, n->child);
+	}
+}
+
+static void
+reply_arguments(Output *o, const Command *c, const UsageNode *first)
+{
+	uint64		count = 0;
+
+	for (const UsageNode *n = first; n != NULL; n = n->next)
+		count++;
+	reply_array(o, count);
+	for (const UsageNode *n = first; n != NULL; n = n->next)
+		reply_argument(o, c, n);
+}
+
+static void
+reply_docs(Output *o, const Command *c)
+{
+	Usage		usage;
+
+	usage_parse(&usage, c->usage);
+	reply_text(o, c->name);
+	reply_map(o, 4 + (uint64) (usage.first != NULL) + (c->child_count > 0));
+	reply_text(o, "summary");
+	reply_text(o, c->summary);
+	reply_text(o, "since");
+	reply_text(o, c->since);
+	reply_text(o, "group");
+	reply_text(o, c->group);
+	reply_text(o, "complexity");
+	reply_text(o, c->complexity);
+	if (usage.first != NULL)
+	{
+		reply_text(o, "arguments");
+		reply_arguments(o, c, usage.first);
+	}
+	if (c->child_count > 0)
+	{
+		reply_text(o, "subcommands");
+		reply_map(o, (uint64) c->child_count);
+		for (int i = 0; i < c->child_count; i++)
+			reply_docs(o, &command_table[c->first_child + i]);
+	}
+}
+
+TcopResult
+tcop__command_docs(Session *s)
+{
+	uint64		known = 0;
+
+	if (s->argc == 2)
+	{
+		reply_map(&s->out, top_level_count());
+		for (int i = 0; i < command_count; i++)
+			if (command_table[i].parent < 0)
+				reply_docs(&s->out, &command_table[i]);
+		return TCOP_DONE;
+	}
+	for (uint32 i = 2; i < s->argc; i++)
+		known += find_any(&s->argv[i]) != NULL;
+	reply_map(&s->out, known);
+	for (uint32 i = 2; i < s->argc && output_room(&s->out, 0); i++)
+	{
+		const Command *c = find_any(&s->argv[i]);
+
+		if (c != NULL)
+			reply_docs(&s->out, c);
+	}
+	return TCOP_DONE;
+}
+
+/* ---- COMMAND LIST ---- */
+static bool
+list_fits(Session *s, const Command *c)
+{
+	if (s->argc == 2)
+		return true;
+	if (tcop__arg_is(s, 3, "pattern"))
+		return pattern_match(s->argv[4].data, s->argv[4].len, c->name, strlen(c->name), true);
+	if (tcop__arg_is(s, 3, "aclcat"))
+		for (size_t i = 0; i < lengthof(categories); i++)
+			if (text_is(s->argv[4].data, s->argv[4].len, categories[i].name))
+				return in_category(c, &categories[i]);
+	return false;
+}
+
+TcopResult
+tcop__command_list(Session *s)
+{
+	uint64		count = 0;
+
+	if (s->argc != 2 &&
+		(s->argc != 5 || !tcop__arg_is(s, 2, "filterby") ||
+		 (!tcop__arg_is(s, 3, "module") && !tcop__arg_is(s, 3, "aclcat") && !tcop__arg_is(s, 3, "pattern"))))
+	{
+		tcop__error_syntax(s);
+		return TCOP_DONE;
+	}
+	for (int i = 0; i < command_count; i++)
+		count += list_fits(s, &command_table[i]);
+	reply_array(&s->out, count);
+	for (int i = 0; i < command_count; i++)
+		if (list_fits(s, &command_table[i]))
+			reply_text(&s->out, command_table[i].name);
+	return TCOP_DONE;
+}
+
+/* ---- COMMAND GETKEYS ---- */
+static TcopResult
+get_keys(Session *s, bool with_flags)
+{
+	const Command *c = command_find(s->argv[2].data, s->argv[2].len);
+	int			argc = (int) s->argc - 2;
+	int		   *index;
+	int			count;
+
+	if (c != NULL && c->first_child >= 0 && argc > 1)
+		c = command_find_child(c, s->argv[3].data, s->argv[3].len);
+	if (c == NULL)
+	{
+		reply_error(&s->out, "ERR Invalid command specified");
+		return TCOP_DONE;
+	}
+	if (c->first_key == 0)
+	{
+		reply_error(&s->out, "ERR The command has no key arguments");
+		return TCOP_DONE;
+	}
+	index = malloc((size_t) argc * sizeof(int));
+	Verify(index != NULL);
+	count = command_keys(c, argc, index, argc);
+	if (count < 0)
+		reply_error(&s->out, "ERR Invalid number of arguments specified for command");
+	else
+		reply_array(&s->out, (uint64) count);
+	for (int i = 0; i < count && output_room(&s->out, s->argv[2 + index[i]].len); i++)
+	{
+		if (with_flags)
+			reply_array(&s->out, 2);
+		reply_bulk(&s->out, s->argv[2 + index[i]].data, s->argv[2 + index[i]].len);
+		if (with_flags)
+			reply_words(&s->out, c->key_flags, true);
+	}
+	free(index);
+	return TCOP_DONE;
+}
+
+TcopResult
+tcop__command_getkeys(Session *s)
+{
+	return get_keys(s, false);
+}
+
+TcopResult
+tcop__command_getkeysandflags(Session *s)
+{
+	return get_keys(s, true);
+}
+
+/* ---- HELP ---- */
+static void
+upper(char *to, size_t size, const char *from)
+{
+	size_t		i;
+
+	for (i = 0; from[i] != '\0' && i + 1 < size; i++)
+		to[i] = (char) toupper((unsigned char) from[i]);
+	to[i] = '\0';
+}
+
+TcopResult
+tcop__help(Session *s)
+{
+	const Command *container = &command_table[s->command->parent];
+	char		name[64];
+	char		line[512];
+
+	reply_array(&s->out, 1 + 2 * (uint64) container->child_count);
+	upper(name, sizeof(name), container->name);
+	snprintf(line, sizeof(line), "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+	reply_simple(&s->out, line);
+	for (int i = 0; i < container->child_count; i++)
+	{
+		const Command *c = &command_table[container->first_child + i];
+
+		upper(name, sizeof(name), c->short_name);
+		snprintf(line, sizeof(line), "%s%s%s", name, c->usage[0] != '\0' ? " " : "", c->usage);
+		reply_simple(&s->out, line);
+		snprintf(line, sizeof(line), "    %s", c->summary);
+		reply_simple(&s->out, line);
+	}
+	return TCOP_DONE;
+}
+
+/* ---- doc/commands.md ---- */
+static void
+doc_command(FILE *out, const Command *c)
+{
+	char		name[64];
+	const char *separator = "";
+
+	upper(name, sizeof(name), c->name);
+	for (char *p = name; *p != '\0'; p++)
+		if (*p == '|')
+			*p = ' ';
+	fprintf(out, "%s %s\n\n", c->parent < 0 ? "###" : "####", name);
+	if (c->run != NULL)
+		fprintf(out, "    %s%s%s\n\n", name, c->usage[0] != '\0' ? " " : "", c->usage);
+	fprintf(out, "%s\n\n", c->summary);
+	if (c->run == NULL)
+		return;
+	fprintf(out, "%s. Since %s%s.", c->complexity, strncmp(c->since, "0.", 2) == 0 ? "artery " : "Redis ", c->since);
+	if (c->flags != 0)
+		fprintf(out, " Flags: ");
+	for (size_t i = 0; i < lengthof(command_flags); i++)
+		if (c->flags & command_flags[i].flag)
+		{
+			fprintf(out, "%s%s", separator, command_flags[i].name);
+			separator = ", ";
+		}
+	fprintf(out, "%s\n\n", c->flags != 0 ? "." : "");
+}
+
+void
+tcop_write_commands_doc(FILE *out)
+{
+	static const char *const groups[] = {"string", "generic", "connection", "server"};
+	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Connection", "Server"};
+
+	command_init();
+	fprintf(out, "# Commands\n\n"
+			"Generated from the command table by `artery --write-commands-doc`; do not edit.\n\n"
+			"Lower case stands for a value, upper case for a word; `[x]` may be left out, `a|b` is a choice. "
+			"Replies and errors of commands that Redis has are those of Redis.\n\n");
+	for (size_t g = 0; g < lengthof(groups); g++)
+	{
+		fprintf(out, "## %s\n\n", titles[g]);
+		for (int i = 0; i < command_count; i++)
+			if (strcmp(command_table[i].group, groups[g]) == 0)
+				doc_command(out, &command_table[i]);
+	}
+}

@@ -1,0 +1,538 @@
+/*
+ * info.c -- INFO: what all processes together are doing.
+ *
+ * The field names that tools look for are Redis'; what is artery's own stands in
+ * the section "# artery".  Numbers are read as they stand, each by itself; the
+ * counts of keys are facts about writes and gate the reply like any answer.
+ */
+#include "common/c.h"
+
+#include <stdarg.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "access/wal/wal.h"
+#include "common/version.h"
+#include "storage/ipc/epoch.h"
+#include "storage/ipc/proc.h"
+#include "storage/ipc/segment.h"
+#include "storage/mem/heap.h"
+#include "tcop/stats.h"
+#include "tcop/tcop_internal.h"
+#include "utils/clock.h"
+#include "utils/settings.h"
+
+typedef unsigned long long ull;
+
+typedef struct Text
+{
+	char	   *data;
+	size_t		len;
+	size_t		size;
+} Text;
+
+static void add(Text *t, const char *fmt, ...) attribute_printf(2, 3);
+
+static void
+add(Text *t, const char *fmt, ...)
+{
+	for (;;)
+	{
+		va_list		args;
+		int			n;
+
+		va_start(args, fmt);
+		n = vsnprintf(t->data + t->len, t->size - t->len, fmt, args);
+		va_end(args);
+		if ((size_t) n < t->size - t->len)
+		{
+			t->len += (size_t) n;
+			return;
+		}
+		t->size = t->size * 2 + (size_t) n;
+		t->data = realloc(t->data, t->size);
+		Verify(t->data != NULL);
+	}
+}
+
+/* add_bytes -- NAME:n and NAME_human. */
+static void
+add_bytes(Text *t, const char *name, uint64 n)
+{
+	static const char units[] = "BKMGT";
+	double		v = (double) n;
+	int			u = 0;
+
+	while (v >= 1024 && u < 4)
+	{
+		v /= 1024;
+		u++;
+	}
+	add(t, "%s:%llu\r\n", name, (ull) n);
+	if (u == 0)
+		add(t, "%s_human:%lluB\r\n", name, (ull) n);
+	else
+		add(t, "%s_human:%.2f%c\r\n", name, v, units[u]);
+}
+
+/* ---- what the kernel knows of the processes ---- */
+typedef struct ProcessSums
+{
+	uint64		private_bytes;	/* of all processes */
+	uint64		shared_bytes;	/* of the one that has most of it: the segment is one */
+	double		user_seconds;
+	double		system_seconds;
+} ProcessSums;
+
+static void
+process_add(ProcessSums *sums, uint32 pid)
+{
+	char		path[64];
+	char		line[1024];
+	unsigned long resident;
+	unsigned long shared;
+	unsigned long user;
+	unsigned long system;
+	FILE	   *f;
+	char	   *p;
+	size_t		n;
+
+	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	if ((f = fopen(path, "re")) != NULL)
+	{
+		if (fscanf(f, "%*u %lu %lu", &resident, &shared) == 2)
+		{
+			uint64		page = (uint64) sysconf(_SC_PAGESIZE);
+
+			sums->private_bytes += (resident - Min(shared, resident)) * page;
+			sums->shared_bytes = Max(sums->shared_bytes, shared * page);
+		}
+		fclose(f);
+	}
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return;
+	n = fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	line[n] = '\0';
+	p = strrchr(line, ')');		/* the name before it may hold anything */
+	if (p != NULL && sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2)
+	{
+		sums->user_seconds += (double) user / (double) sysconf(_SC_CLK_TCK);
+		sums->system_seconds += (double) system / (double) sysconf(_SC_CLK_TCK);
+	}
+}
+
+/* process_sums -- at most a tenth of a second old. */
+static const ProcessSums *
+process_sums(void)
+{
+	static ProcessSums sums;
+	static uint64 taken_us;
+
+	if (taken_us != 0 && tcop_now_us - taken_us < 100000)
+		return &sums;
+	taken_us = tcop_now_us;
+	memset(&sums, 0, sizeof(sums));
+	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
+		uint32		pid = atomic_load_explicit(&proc_slot(i)->pid, memory_order_relaxed);	/* relaxed: for people */
+
+		if (pid != 0)
+			process_add(&sums, pid);
+	}
+	return &sums;
+}
+
+/* ---- sections ---- */
+static uint32
+server_state(void)
+{
+	return atomic_load_explicit(&seg_control->server_state, memory_order_relaxed);	/* relaxed: for people */
+}
+
+static void
+info_server(Session *s, Text *t)
+{
+	struct utsname u;
+	char		executable[1024];
+	ssize_t		n = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
+	uint64		now = clock_wall_us();
+	uint64		up = (now - atomic_load_explicit(&seg_control->start_wall_us, memory_order_relaxed)) / 1000000;
+
+	(void) s;
+	executable[Max(n, 0)] = '\0';
+	uname(&u);
+	add(t, "# Server\r\nredis_version:%s\r\nserver_name:artery\r\nartery_version:%s\r\nredis_mode:standalone\r\n",
+		REDIS_VERSION_TOLD, ARTERY_VERSION);
+	add(t, "os:%s %s %s\r\narch_bits:64\r\n", u.sysname, u.release, u.machine);
+	add(t, "multiplexing_api:%s\r\n",
+		tcop_event_methods[atomic_load_explicit(&stats_mine->event_method, memory_order_relaxed)]);
+	add(t, "process_id:%u\r\n", atomic_load_explicit(&proc_slot(0)->pid, memory_order_relaxed));
+	add(t, "run_id:%016llx%016llx%08x\r\n", (ull) seg_control->system_id,
+		(ull) atomic_load_explicit(&seg_control->start_wall_us, memory_order_relaxed),
+		atomic_load_explicit(&seg_control->generation, memory_order_relaxed));
+	add(t, "tcp_port:%lld\r\n", set_listen_addresses[0] != '\0' ? (long long) set_port : 0);
+	add(t, "server_time_usec:%llu\r\nuptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\n",
+		(ull) now, (ull) up, (ull) (up / 86400));
+	add(t, "executable:%s\r\nconfig_file:%s/artery.conf\r\n", executable, seg_control->data_dir);
+}
+
+static uint64
+connections(void)
+{
+	uint64		n = 0;
+
+	for (uint32 i = 0; i < client_table->worker_count; i++)
+		n += atomic_load_explicit(&client_table->worker[i].connections, memory_order_relaxed);	/* relaxed: for people */
+	return n;
+}
+
+static void
+info_clients(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Clients\r\nconnected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n",
+		(ull) connections(), (long long) set_max_clients);
+	add(t, "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+		(ull) stats_level(offsetof(StatsWorker, blocked)));
+}
+
+static void
+info_memory(Session *s, Text *t)
+{
+	MemStats	mem;
+	const ProcessSums *sums = process_sums();
+	uint64		buffers = stats_level(offsetof(StatsWorker, buffer_bytes));
+	uint64		used;
+	uint64		peak;
+	uint64		rss;
+
+	(void) s;
+	mem_stats(&mem);
+	used = mem.used + mem.retired + buffers;
+	rss = sums->private_bytes + sums->shared_bytes;
+	/* relaxed: for people; a lost race loses a peak that another INFO saw */
+	peak = Max(used, atomic_load_explicit(&stats_shared->peak_memory, memory_order_relaxed));
+	atomic_store_explicit(&stats_shared->peak_memory, peak, memory_order_relaxed);
+	add(t, "# Memory\r\n");
+	add_bytes(t, "used_memory", used);
+	add_bytes(t, "used_memory_rss", rss);
+	add_bytes(t, "used_memory_peak", peak);
+	add(t, "used_memory_peak_perc:%.2f%%\r\n", peak > 0 ? 100.0 * (double) used / (double) peak : 100.0);
+	add(t, "used_memory_overhead:%llu\r\nused_memory_dataset:%llu\r\n", (ull) (buffers + mem.retired), (ull) mem.used);
+	add_bytes(t, "total_system_memory", (uint64) sysconf(_SC_PHYS_PAGES) * (uint64) sysconf(_SC_PAGESIZE));
+	add_bytes(t, "maxmemory", (uint64) set_memory_limit);
+	add(t, "maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_clients_normal:%llu\r\n",
+		used > 0 ? (double) rss / (double) used : 1.0, (ull) buffers);
+	add(t, "mem_allocator:artery\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n");
+}
+
+static void
+info_persistence(Session *s, Text *t)
+{
+	bool		loading = server_state() < SERVER_RUNNING;
+	/* relaxed: all for people */
+	uint64		start = atomic_load_explicit(&seg_control->redo_start_lsn, memory_order_relaxed);
+	uint64		at = atomic_load_explicit(&seg_control->redo_lsn, memory_order_relaxed);
+	uint64		end = atomic_load_explicit(&seg_control->redo_end_hint_lsn, memory_order_relaxed);
+	uint64		start_wall = atomic_load_explicit(&seg_control->start_wall_us, memory_order_relaxed);
+
+	(void) s;
+	add(t, "# Persistence\r\nloading:%d\r\nasync_loading:0\r\n", loading);
+	if (loading)
+	{
+		uint64		total = end > start ? end - start : 0;
+		uint64		done = at > start ? Min(at - start, total) : 0;
+		double		seconds = (double) (clock_wall_us() - start_wall) / 1e6;
+
+		add(t, "loading_start_time:%llu\r\nloading_total_bytes:%llu\r\nloading_loaded_bytes:%llu\r\n",
+			(ull) (start_wall / 1000000), (ull) total, (ull) done);
+		add(t, "loading_loaded_perc:%.2f\r\nloading_eta_seconds:%.0f\r\n",
+			total > 0 ? 100.0 * (double) done / (double) total : 0.0,
+			done > 0 ? seconds * (double) (total - done) / (double) done + 1 : 1.0);
+	}
+	add(t, "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\nrdb_last_save_time:%llu\r\n",
+		(ull) (start_wall / 1000000));
+	add(t, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n");
+	add(t, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
+		"aof_last_bgrewrite_status:ok\r\naof_last_write_status:%s\r\n",
+		atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed) == 0 ? "ok" : "err");
+	add(t, "aof_current_size:%llu\r\naof_pending_bio_fsync:%d\r\n",
+		(ull) (wal_insert_lsn() - Min(wal_insert_lsn(), wal_shared->start_lsn)),
+		wal_flushed_lsn() < wal_completed_lsn());
+}
+
+static void
+info_stats(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n",
+		(ull) stats_sum(STAT_CONNECTIONS), (ull) stats_sum(STAT_COMMANDS),
+		(ull) stats_level(offsetof(StatsWorker, ops_per_second)));
+	add(t, "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\n",
+		(ull) stats_sum(STAT_NET_INPUT), (ull) stats_sum(STAT_NET_OUTPUT));
+	add(t, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
+		(double) stats_level(offsetof(StatsWorker, input_per_second)) / 1024,
+		(double) stats_level(offsetof(StatsWorker, output_per_second)) / 1024);
+	add(t, "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n",
+		(ull) stats_sum(STAT_REJECTED));
+	add(t, "expired_keys:0\r\nevicted_keys:0\r\nevicted_clients:0\r\nclient_query_buffer_limit_disconnections:%llu\r\n"
+		"client_output_buffer_limit_disconnections:%llu\r\n",
+		(ull) stats_sum(STAT_QUERY_LIMIT), (ull) stats_sum(STAT_OUTPUT_LIMIT));
+	add(t, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n",
+		(ull) stats_sum(STAT_HITS), (ull) stats_sum(STAT_MISSES));
+	add(t, "total_error_replies:%llu\r\n", (ull) stats_sum(STAT_ERRORS_ALL));
+}
+
+static void
+info_replication(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n");
+	add(t, "master_replid:%016llx%024x\r\nmaster_replid2:%040d\r\nmaster_repl_offset:%llu\r\nsecond_repl_offset:-1\r\n",
+		(ull) seg_control->system_id, wal_shared->timeline, 0, (ull) wal_insert_lsn());
+	add(t, "repl_backlog_active:0\r\nrepl_backlog_size:0\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r\n");
+}
+
+static void
+info_cpu(Session *s, Text *t)
+{
+	const ProcessSums *sums = process_sums();
+
+	(void) s;
+	add(t, "# CPU\r\nused_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:0.000000\r\nused_cpu_user_children:0.000000\r\n",
+		sums->system_seconds, sums->user_seconds);
+}
+
+static void
+info_modules(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Modules\r\n");
+}
+
+static void
+info_cluster(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Cluster\r\ncluster_enabled:0\r\n");
+}
+
+static void
+info_commandstats(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Commandstats\r\n");
+	for (int i = 0; i < command_count; i++)
+	{
+		uint64		calls = stats_sum(STAT_COMMAND_CALLS + i);
+		uint64		rejected = stats_sum(STAT_COMMAND_REJECTED + i);
+		double		us = (double) stats_sum(STAT_COMMAND_NSEC + i) / 1000;
+
+		if (calls + rejected > 0)
+			add(t, "cmdstat_%s:calls=%llu,usec=%.0f,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
+				command_table[i].name, (ull) calls, us, calls > 0 ? us / (double) calls : 0.0, (ull) rejected,
+				(ull) stats_sum(STAT_COMMAND_FAILED + i));
+	}
+}
+
+static void
+info_errorstats(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Errorstats\r\n");
+	for (int i = 0; i < stats_error_count(); i++)
+		if (stats_sum(STAT_ERROR_ERR + i) > 0)
+			add(t, "errorstat_%s:count=%llu\r\n", stats_error_word(i), (ull) stats_sum(STAT_ERROR_ERR + i));
+}
+
+static void
+info_latencystats(Session *s, Text *t)
+{
+	(void) s;
+	add(t, "# Latencystats\r\n");
+}
+
+static void
+info_keyspace(Session *s, Text *t)
+{
+	add(t, "# Keyspace\r\n");
+	if (server_state() < SERVER_RUNNING)
+		return;					/* nothing of it can be asked yet */
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+	{
+		uint64		keys = store_count(db, &s->gate);
+
+		if (keys > 0)
+			add(t, "db%u:keys=%llu,expires=0,avg_ttl=0\r\n", db, (ull) keys);
+	}
+}
+
+/* add_histogram -- "<=bound:count" for what is not zero; bucket i holds values below unit << i. */
+static void
+add_histogram(Text *t, const char *name, _Atomic uint64 *bucket, int count, uint64 unit)
+{
+	const char *separator = "";
+
+	add(t, "%s:", name);
+	for (int i = 0; i < count; i++)
+	{
+		uint64		n = atomic_load_explicit(&bucket[i], memory_order_relaxed);	/* relaxed: for people */
+
+		if (n == 0)
+			continue;
+		add(t, "%s<%llu=%llu", separator, (ull) (unit << i), (ull) n);
+		separator = ",";
+	}
+	add(t, "\r\n");
+}
+
+static void
+info_artery_log(Text *t)
+{
+	WalShared  *w = wal_shared;
+	/* relaxed: all for people */
+	uint64		flushes = atomic_load_explicit(&w->flushes, memory_order_relaxed);
+	uint64		gated = atomic_load_explicit(&w->commits_gated, memory_order_relaxed);
+	uint64		us = atomic_load_explicit(&w->flush_us_total, memory_order_relaxed);
+	uint32		ready = 0;
+
+	for (int i = 0; i < WAL_SEGMENT_TABLE; i++)
+		ready += atomic_load_explicit(&w->segment[i].first_lsn, memory_order_relaxed) != 0;
+	add(t, "wal_insert_lsn:%llu\r\nwal_completed_lsn:%llu\r\nwal_flushed_lsn:%llu\r\nwal_start_lsn:%llu\r\nwal_prepared_lsn:%llu\r\n",
+		(ull) wal_insert_lsn(), (ull) wal_completed_lsn(), (ull) wal_flushed_lsn(), (ull) w->start_lsn,
+		(ull) atomic_load_explicit(&w->prepared, memory_order_relaxed));
+	add(t, "wal_insert:%" LSN_FORMAT "\r\nwal_flushed:%" LSN_FORMAT "\r\nwal_timeline:%u\r\n",
+		LSN_ARGS(wal_insert_lsn()), LSN_ARGS(wal_flushed_lsn()), w->timeline);
+	add(t, "wal_flushes:%llu\r\nwal_writes:%llu\r\nwal_bytes_written:%llu\r\nwal_replies_gated:%llu\r\nwal_replies_per_flush:%.2f\r\n",
+		(ull) flushes, (ull) atomic_load_explicit(&w->writes, memory_order_relaxed),
+		(ull) atomic_load_explicit(&w->bytes_written, memory_order_relaxed), (ull) gated,
+		flushes > 0 ? (double) gated / (double) flushes : 0.0);
+	add(t, "wal_flush_us_average:%.1f\r\n", flushes > 0 ? (double) us / (double) flushes : 0.0);
+	add_histogram(t, "wal_flush_us_histogram", w->flush_us_histogram, (int) lengthof(w->flush_us_histogram), 1);
+	add_histogram(t, "wal_group_bytes_histogram", w->group_size_histogram, (int) lengthof(w->group_size_histogram), 64);
+	add(t, "wal_segments:%u\r\nwal_segments_created:%llu\r\nwal_segments_recycled:%llu\r\nwal_voids:%llu\r\nwal_space_errno:%u\r\n",
+		ready, (ull) atomic_load_explicit(&w->segments_created, memory_order_relaxed),
+		(ull) atomic_load_explicit(&w->segments_recycled, memory_order_relaxed),
+		(ull) atomic_load_explicit(&w->voids, memory_order_relaxed),
+		atomic_load_explicit(&w->space_errno, memory_order_relaxed));
+	add(t, "redo_start_lsn:%llu\r\nredo_lsn:%llu\r\nredo_end_hint_lsn:%llu\r\nredo_records:%llu\r\n",
+		(ull) atomic_load_explicit(&seg_control->redo_start_lsn, memory_order_relaxed),
+		(ull) atomic_load_explicit(&seg_control->redo_lsn, memory_order_relaxed),
+		(ull) atomic_load_explicit(&seg_control->redo_end_hint_lsn, memory_order_relaxed),
+		(ull) atomic_load_explicit(&seg_control->redo_records, memory_order_relaxed));
+}
+
+static void
+info_artery_processes(Text *t)
+{
+	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
+		ProcSlot   *p = proc_slot(i);
+		uint32		pid = atomic_load_explicit(&p->pid, memory_order_relaxed);	/* relaxed: for people */
+		char		doing[PROC_DOING_MAX];
+
+		if (pid == 0)
+			continue;
+		memcpy(doing, p->doing, sizeof(doing));
+		doing[sizeof(doing) - 1] = '\0';
+		add(t, "process_%u:kind=%s,pid=%u,doing=%s", i, proc_kind_name((ProcKind) p->kind), pid, doing);
+		if (p->kind == PROC_WORKER)
+			add(t, ",clients=%llu,turns=%llu,event_method=%s",
+				(ull) atomic_load_explicit(&p->clients, memory_order_relaxed),
+				(ull) atomic_load_explicit(&p->heartbeat, memory_order_relaxed),
+				tcop_event_methods[atomic_load_explicit(&stats_shared->worker[i - proc_first_slot(PROC_WORKER)].event_method,
+														memory_order_relaxed)]);
+		add(t, "\r\n");
+	}
+}
+
+static void
+info_artery(Session *s, Text *t)
+{
+	static const char *const states[] = {"starting", "recovering", "running", "stopping smart", "stopping fast"};
+	MemStats	mem;
+	uint32		oldest = 0;
+	uint64		lag = epoch_oldest_lag(&oldest);
+	char		durability[SETTING_VALUE_MAX];
+	char		io[SETTING_VALUE_MAX];
+
+	(void) s;
+	mem_stats(&mem);
+	if (!settings_get("durability", durability, sizeof(durability)) || !settings_get("io_method", io, sizeof(io)))
+		NotReached();
+	add(t, "# artery\r\nartery_version:%s\r\nstate:%s\r\ngeneration:%u\r\nsystem_id:%016llx\r\ndata_directory:%s\r\nsocket:%s\r\n",
+		ARTERY_VERSION, states[Min(server_state(), (uint32) lengthof(states) - 1)],
+		atomic_load_explicit(&seg_control->generation, memory_order_relaxed),
+		(ull) seg_control->system_id, seg_control->data_dir, seg_control->socket_path);
+	add(t, "workers:%u\r\ndurability:%s\r\nio_method:%s\r\nhuge_pages:%s\r\n", client_table->worker_count, durability, io,
+		segment_huge_page_state());
+	info_artery_log(t);
+	add(t, "epoch:%llu\r\nepoch_lag:%llu\r\nepoch_oldest_process:%u\r\n", (ull) epoch_current(), (ull) lag, oldest);
+	add(t, "memory_limit:%llu\r\nmemory_reserved:%llu\r\nmemory_used:%llu\r\nmemory_retired:%llu\r\nmemory_cached:%llu\r\n",
+		(ull) mem.limit, (ull) mem.reserved, (ull) mem.used, (ull) mem.retired, (ull) mem.cached);
+	add(t, "replies_gated_now:%llu\r\nreplies_gated:%llu\r\nreplies_released:%llu\r\ncommands_parked:%llu\r\n"
+		"multi_key_retries:%llu\r\nloop_turns:%llu\r\nloop_sleeps:%llu\r\n",
+		(ull) stats_level(offsetof(StatsWorker, gated)), (ull) stats_sum(STAT_GATED), (ull) stats_sum(STAT_RELEASED),
+		(ull) stats_sum(STAT_PARKED), (ull) stats_sum(STAT_RETRIES), (ull) stats_sum(STAT_TURNS), (ull) stats_sum(STAT_SLEEPS));
+	info_artery_processes(t);
+}
+
+typedef struct Section
+{
+	const char *name;
+	void		(*write)(Session *s, Text *t);
+	bool		by_default;
+} Section;
+
+static const Section sections[] = {
+	{"server", info_server, true},
+	{"clients", info_clients, true},
+	{"memory", info_memory, true},
+	{"persistence", info_persistence, true},
+	{"stats", info_stats, true},
+	{"replication", info_replication, true},
+	{"cpu", info_cpu, true},
+	{"modules", info_modules, true},
+	{"commandstats", info_commandstats, false},
+	{"errorstats", info_errorstats, true},
+	{"latencystats", info_latencystats, false},
+	{"cluster", info_cluster, true},
+	{"keyspace", info_keyspace, true},
+	{"artery", info_artery, true},
+};
+
+static bool
+section_wanted(Session *s, const Section *section)
+{
+	if (s->argc == 1)
+		return section->by_default;
+	for (uint32 i = 1; i < s->argc; i++)
+	{
+		if (tcop__arg_is(s, i, section->name) || tcop__arg_is(s, i, "all") || tcop__arg_is(s, i, "everything"))
+			return true;
+		if (tcop__arg_is(s, i, "default") && section->by_default)
+			return true;
+	}
+	return false;
+}
+
+TcopResult
+tcop__info(Session *s)
+{
+	Text		t = {malloc(16384), 0, 16384};
+
+	Verify(t.data != NULL);
+	for (size_t i = 0; i < lengthof(sections); i++)
+	{
+		if (!section_wanted(s, &sections[i]))
+			continue;
+		if (t.len > 0)
+			add(&t, "\r\n");
+		sections[i].write(s, &t);
+	}
+	reply_verbatim(&s->out, t.data, t.len);
+	free(t.data);
+	return TCOP_DONE;
+}

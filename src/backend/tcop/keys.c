@@ -1,0 +1,70 @@
+/*
+ * keys.c -- commands on keys whatever their value: DEL UNLINK EXISTS TYPE.
+ */
+#include "common/c.h"
+#include "tcop/tcop_internal.h"
+
+static StoreAction
+decide_delete(const StoreView *view, StoreChange *change, void *arg)
+{
+	(void) change;
+	(void) arg;
+	return view->exists ? STORE_DELETE : STORE_KEEP;
+}
+
+TcopResult
+tcop__del(Session *s)
+{
+	uint32		done = 0;
+	StoreKey	key;
+
+	if (s->step == 0)
+	{
+		/* all keys are looked at before any is deleted */
+		for (uint32 i = 1; i < s->argc; i++)
+			if (!tcop__arg_key(s, i, &key))
+				return TCOP_DONE;
+		s->step = 1;
+	}
+	for (; s->step < s->argc; s->step++)
+	{
+		StoreWritten w;
+		TcopResult	result;
+
+		if (done++ == TCOP_KEYS_PER_RUN)
+			return TCOP_AGAIN;
+		key = (StoreKey) {s->db, (uint32) s->argv[s->step].len, s->argv[s->step].data};
+		if (!tcop__status(s, store_write(&key, decide_delete, NULL, &w), &result))
+			return result;
+		tcop__changed(s, &w);
+		s->count += w.changed;
+	}
+	reply_int(&s->out, s->count);
+	return TCOP_DONE;
+}
+
+TcopResult
+tcop__exists(Session *s)
+{
+	return tcop__read_several(s, false);
+}
+
+static void
+show_exists(const StoreView *view, void *arg)
+{
+	*(bool *) arg = view->exists;
+}
+
+TcopResult
+tcop__type(Session *s)
+{
+	StoreKey	key;
+	TcopResult	result;
+	bool		exists;
+
+	if (!tcop__arg_key(s, 1, &key))
+		return TCOP_DONE;
+	if (tcop__status(s, store_read(&key, show_exists, &exists, &s->gate), &result))
+		reply_simple(&s->out, exists ? "string" : "none");
+	return result;
+}

@@ -1,0 +1,108 @@
+/*
+ * stats.c -- counters of the workers, added up for INFO.
+ *
+ * A dead worker's block stays as it was and its successor counts on: nothing is
+ * lost but what was in flight.  A crash restart begins at zero, as the segment
+ * is new.
+ */
+#include "common/c.h"
+#include "tcop/stats.h"
+#include "utils/clock.h"
+
+#define STATS_MAGIC UINT64_C(0x5354415453415254)
+
+static StatsWorker before_attach;	/* counted into while there is no block yet: unit tests, early errors */
+
+StatsShared *stats_shared;
+StatsWorker *stats_mine = &before_attach;
+
+static const char *const error_words[] = {
+#define STATS_ERROR(word) #word,
+	STATS_ERROR_LIST(STATS_ERROR)
+#undef STATS_ERROR
+};
+
+size_t
+stats_region_size(uint32 workers)
+{
+	return AlignUp(sizeof(StatsShared), CACHE_LINE) + workers * sizeof(StatsWorker);
+}
+
+void
+stats_region_init(void *region, uint32 workers)
+{
+	stats_shared = region;
+	stats_shared->magic = STATS_MAGIC;
+	stats_shared->worker_count = workers;
+	atomic_store_explicit(&stats_shared->reset_wall_us, clock_wall_us(), memory_order_relaxed);	/* relaxed: before any fork */
+}
+
+void
+stats_attach(uint32 worker)
+{
+	Verify(stats_shared->magic == STATS_MAGIC && worker < stats_shared->worker_count);
+	stats_mine = &stats_shared->worker[worker];
+}
+
+static uint64
+sum_all(int which)
+{
+	uint64		sum = 0;
+
+	for (uint32 i = 0; i < stats_shared->worker_count; i++)
+		sum += atomic_load_explicit(&stats_shared->worker[i].value[which], memory_order_relaxed);	/* relaxed: counters */
+	return sum;
+}
+
+uint64
+stats_sum(int which)
+{
+	return sum_all(which) - atomic_load_explicit(&stats_shared->base[which], memory_order_relaxed);	/* relaxed: counters */
+}
+
+uint64
+stats_level(size_t offset)
+{
+	uint64		sum = 0;
+
+	for (uint32 i = 0; i < stats_shared->worker_count; i++)
+	{
+		_Atomic uint64 *level = (_Atomic uint64 *) ((char *) &stats_shared->worker[i] + offset);
+
+		sum += atomic_load_explicit(level, memory_order_relaxed);	/* relaxed: for people */
+	}
+	return sum;
+}
+
+void
+stats_reset(void)
+{
+	for (int i = 0; i < STATS_COUNT; i++)
+		atomic_store_explicit(&stats_shared->base[i], sum_all(i), memory_order_relaxed);	/* relaxed: counters */
+	atomic_store_explicit(&stats_shared->reset_wall_us, clock_wall_us(), memory_order_relaxed);	/* relaxed: for people */
+}
+
+int
+stats_error_count(void)
+{
+	return (int) lengthof(error_words);
+}
+
+const char *
+stats_error_word(int index)
+{
+	return error_words[index];
+}
+
+void
+stats_count_error(const char *reply)
+{
+	size_t		len = strcspn(reply, " ");
+	int			i;
+
+	for (i = 0; i < (int) lengthof(error_words) - 1; i++)
+		if (strlen(error_words[i]) == len && memcmp(reply, error_words[i], len) == 0)
+			break;
+	stats_add(STAT_ERROR_ERR + i, 1);
+	stats_add(STAT_ERRORS_ALL, 1);
+}

@@ -1,0 +1,346 @@
+/*
+ * tcop.c -- running a command: lookup, checks, the run, the account of it.
+ *
+ * A command begins when the session has none, runs until it says TCOP_DONE, and
+ * may be run any number of times in between; whatever it keeps from one run to
+ * the next stands in the session.  Nothing in this room sleeps.
+ *
+ * What a process that dies in here leaves behind: its replies are gone with it,
+ * what it had in the log and in the overlay is the store's affair.
+ */
+#include "common/c.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "access/wal/wal.h"
+#include "storage/ipc/segment.h"
+#include "tcop/stats.h"
+#include "tcop/tcop_internal.h"
+#include "utils/clock.h"
+#include "utils/elog.h"
+#include "utils/settings.h"
+
+uint64		tcop_now_us;
+const char *const tcop_event_methods[] = {"io_uring", "epoll"};
+
+/* the account of time: one clock reading per run of equal commands */
+static int	account_command = -1;
+static uint64 account_start_ns;
+
+static uint64
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64) ts.tv_sec * UINT64_C(1000000000) + (uint64) ts.tv_nsec;
+}
+
+static void
+account_switch(int command)
+{
+	uint64		now = now_ns();
+
+	if (account_command >= 0)
+		stats_add(STAT_COMMAND_NSEC + account_command, now - account_start_ns);
+	account_command = command;
+	account_start_ns = now;
+}
+
+void
+tcop_turn_end(void)
+{
+	if (account_command >= 0)
+		account_switch(-1);
+}
+
+void
+tcop_start(uint32 worker)
+{
+	command_init();
+	stats_attach(worker);
+	tcop_now_us = clock_mono_us();
+}
+
+void
+tcop_turn(uint64 now_us)
+{
+	tcop_now_us = now_us;
+}
+
+bool
+tcop_auth_required(const Session *s)
+{
+	/* a TCP client without a password to ask for gets nowhere: settings may have changed under it */
+	return !s->authenticated && (set_requirepass[0] != '\0' || !s->is_unix);
+}
+
+static void
+error_unknown(Session *s)
+{
+	char		args[160];
+	size_t		len = 0;
+
+	args[0] = '\0';
+	for (uint32 i = 1; i < s->argc && len < 128; i++)
+		len += (size_t) snprintf(args + len, sizeof(args) - len, "'%.*s' ",
+								 (int) Min(128 - len, s->argv[i].len), (const char *) s->argv[i].data);
+	reply_error(&s->out, "ERR unknown command '%.*s', with args beginning with: %s",
+				(int) Min((size_t) 128, s->argv[0].len), (const char *) s->argv[0].data, args);
+}
+
+static void
+error_unknown_child(Session *s, const Command *container)
+{
+	char		name[32];
+	size_t		i;
+
+	for (i = 0; container->name[i] != '\0' && i < sizeof(name) - 1; i++)
+		name[i] = (char) (container->name[i] - 'a' + 'A');
+	name[i] = '\0';
+	reply_error(&s->out, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+				(int) Min((size_t) 128, s->argv[1].len), (const char *) s->argv[1].data, name);
+}
+
+/* error_loading -- is the server not ready yet for this command?  Then it is answered. */
+static bool
+error_loading(Session *s, const Command *c)
+{
+	uint32		state = atomic_load_explicit(&seg_control->server_state, memory_order_acquire);	/* acquire [server-state] */
+
+	if (likely(state >= SERVER_RUNNING) || (c->flags & CMD_LOADING) != 0)
+		return false;
+	reply_error(&s->out, "LOADING artery is loading the log into memory");
+	return true;
+}
+
+/* command_begin -- find and check it; false: an error has been answered. */
+static bool
+command_begin(Session *s)
+{
+	const Command *c = command_find(s->argv[0].data, s->argv[0].len);
+
+	if (unlikely(c == NULL))
+	{
+		error_unknown(s);
+		return false;
+	}
+	if (c->first_child >= 0 && s->argc > 1)
+	{
+		const Command *child = command_find_child(c, s->argv[1].data, s->argv[1].len);
+
+		if (child == NULL)
+		{
+			error_unknown_child(s, c);
+			return false;
+		}
+		c = child;
+	}
+	s->command = c;
+	s->last_command = (uint32) c->index + 1;
+	if (unlikely(c->index != account_command))
+	{
+		account_switch(c->index);
+		elog_doing(c->name);
+	}
+	if (unlikely(!command_arity_fits(c, s->argc) || c->run == NULL))
+		tcop__error_arity(s);
+	else if (unlikely(tcop_auth_required(s)) && (c->flags & CMD_NO_AUTH) == 0)
+		reply_error(&s->out, "NOAUTH Authentication required.");
+	else if (likely(!error_loading(s, c)))
+		return true;
+	stats_add(STAT_COMMAND_REJECTED + c->index, 1);
+	return false;
+}
+
+/* reply_dropped -- CLIENT REPLY: true if the reply is not to be sent. */
+static bool
+reply_dropped(Session *s)
+{
+	switch (s->reply_mode)
+	{
+		case REPLY_ON:
+			return false;
+		case REPLY_OFF:
+			return true;
+		case REPLY_SKIP_NEXT:
+			s->reply_mode = REPLY_SKIP;
+			return false;
+		default:
+			s->reply_mode = REPLY_ON;
+			return true;
+	}
+}
+
+/* command_end -- what net wants to know of it, then the session is ready for the next. */
+static void
+command_end(Session *s)
+{
+	s->policy = session_policy(s);
+	s->reply_gate = s->policy == DURABILITY_IMMEDIATE || s->policy == DURABILITY_GROUP ? s->gate : LSN_NONE;
+	if (unlikely(s->reply_mode != REPLY_ON) && reply_dropped(s))
+		output_cut(&s->out, s->out_start);
+	if (s->next_armed)
+	{
+		s->next_armed = false;
+		s->next_durability = SESSION_POLICY_SERVER;
+	}
+	if (unlikely(s->state != NULL))
+		tcop_cancel(s);
+	s->command = NULL;
+	s->commands_run++;
+	stats_add(STAT_COMMANDS, 1);
+}
+
+TcopResult
+tcop_run(Session *s, const BytePart *argv, uint32 argc)
+{
+	TcopResult	result;
+
+	Assert(s->magic == SESSION_MAGIC && argc > 0);
+	s->argv = argv;
+	s->argc = argc;
+	if (likely(s->command == NULL))
+	{
+		s->step = 0;
+		s->count = 0;
+		s->gate = LSN_NONE;
+		s->wrote = false;
+		s->out_start = s->out.appended;
+		s->out_errors = s->out.errors;
+		s->next_armed = s->next_durability != SESSION_POLICY_SERVER;
+		if (unlikely(!command_begin(s)))
+		{
+			command_end(s);
+			return TCOP_DONE;
+		}
+		stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
+	}
+	else if (s->command->index != account_command)
+	{
+		account_switch(s->command->index);
+		elog_doing(s->command->name);
+	}
+	result = s->command->run(s);
+	if (likely(result == TCOP_DONE))
+	{
+		if (unlikely(s->out.errors != s->out_errors))
+			stats_add(STAT_COMMAND_FAILED + s->command->index, 1);
+		command_end(s);
+	}
+	return result;
+}
+
+void
+tcop_cancel(Session *s)
+{
+	if (s->state != NULL)
+	{
+		if (s->state_free != NULL)
+			s->state_free(s->state);
+		else
+			free(s->state);
+		s->state = NULL;
+		s->state_free = NULL;
+	}
+}
+
+void *
+tcop__state(Session *s, size_t size, void (*state_free)(void *state))
+{
+	Assert(s->state == NULL);
+	s->state = calloc(1, size);
+	Verify(s->state != NULL);
+	s->state_free = state_free;
+	return s->state;
+}
+
+void
+tcop_prefetch(const Session *s, const BytePart *argv, uint32 argc)
+{
+	const Command *c = command_find(argv[0].data, argv[0].len);
+	StoreKey	key;
+
+	if (c == NULL || c->first_key == 0 || (uint32) c->first_key >= argc || argv[c->first_key].len > KEY_USER_MAX)
+		return;
+	key.db = s->db;
+	key.len = (uint32) argv[c->first_key].len;
+	key.data = argv[c->first_key].data;
+	store_prefetch(&key);
+}
+
+bool
+tcop__arg_key(Session *s, uint32 i, StoreKey *key)
+{
+	key->db = s->db;
+	key->len = (uint32) s->argv[i].len;
+	key->data = s->argv[i].data;
+	if (likely(s->argv[i].len <= KEY_USER_MAX))
+		return true;
+	reply_error(&s->out, "ERR key is too long (%zu bytes, maximum %d)", s->argv[i].len, KEY_USER_MAX);
+	return false;
+}
+
+bool
+tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error)
+{
+	if (number_parse(s->argv[i].data, s->argv[i].len, value))
+		return true;
+	reply_error(&s->out, "ERR %s", error != NULL ? error : "value is not an integer or out of range");
+	return false;
+}
+
+bool
+tcop__arg_positive(Session *s, uint32 i, int64 *value)
+{
+	if (!tcop__arg_int(s, i, value, NULL))
+		return false;
+	if (*value >= 0)
+		return true;
+	reply_error(&s->out, "ERR value is out of range, must be positive");
+	return false;
+}
+
+void
+tcop__error_syntax(Session *s)
+{
+	reply_error(&s->out, "ERR syntax error");
+}
+
+void
+tcop__error_arity(Session *s)
+{
+	reply_error(&s->out, "ERR wrong number of arguments for '%s' command", s->command->name);
+}
+
+bool
+tcop__status(Session *s, StoreStatus status, TcopResult *result)
+{
+	int			reason;
+
+	*result = TCOP_DONE;
+	switch (status)
+	{
+		case STORE_OK:
+			return true;
+		case STORE_PARK_WAL:
+			*result = TCOP_PARK_WAL;
+			return false;
+		case STORE_PARK_MAP:
+			*result = TCOP_PARK_MAP;
+			return false;
+		case STORE_NO_MEMORY:
+			reply_error(&s->out, "OOM command not allowed when used memory > 'maxmemory'.");
+			return false;
+		case STORE_DISK_FULL:
+			/* relaxed: the reason, for people */
+			reason = (int) atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed);
+			reply_error(&s->out, "MISCONF Errors writing the log: %s", strerror(reason != 0 ? reason : ENOSPC));
+			return false;
+		case STORE_TOO_LARGE:
+			reply_error(&s->out, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+			return false;
+	}
+	NotReached();
+}

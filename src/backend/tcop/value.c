@@ -1,0 +1,141 @@
+/*
+ * value.c -- getting values out of the store into replies.
+ *
+ * Short values are copied in the epoch that finds them.  Long ones are copied in
+ * pieces, each in an epoch of its own and some per turn of the loop, so that
+ * neither reclamation nor other clients wait for a 64 MiB value; a reply is
+ * started over when its version goes away meanwhile.
+ */
+#include "common/c.h"
+#include "tcop/tcop_internal.h"
+
+#define FRAME 32				/* room for a bulk string's header and end */
+#define FIRST_ROOM 512			/* values up to about here take one lookup */
+
+typedef struct ShowArg
+{
+	Output	   *out;
+	ValueRead  *r;
+} ShowArg;
+
+static void
+show_value(const StoreView *view, void *arg)
+{
+	ShowArg    *a = arg;
+	ValueRead  *r = a->r;
+	const uint8 *inline_value;
+	uint8	   *to;
+	uint32		n;
+
+	r->exists = view->exists;
+	r->version = view->lsn;
+	r->len = view->value_len;
+	r->shown = false;
+	if (!view->exists || view->value_len + FRAME > output_tail_room(a->out))
+		return;
+	to = output_reserve(a->out, (uint32) view->value_len + FRAME);
+	n = reply_header(to, '$', view->value_len);
+	inline_value = store_view_inline(view);
+	if (likely(inline_value != NULL))
+		memcpy(to + n, inline_value, view->value_len);
+	else
+		store_view_copy(view, 0, view->value_len, to + n);
+	n += (uint32) view->value_len;
+	to[n++] = '\r';
+	to[n++] = '\n';
+	output_advance(a->out, n);
+	r->shown = true;
+}
+
+StoreStatus
+tcop__read_value(Session *s, const StoreKey *key, ValueRead *r)
+{
+	ShowArg		arg = {&s->out, r};
+	uint32		room = FIRST_ROOM;
+
+	r->offset = 0;
+	for (;;)
+	{
+		StoreStatus status;
+
+		(void) output_reserve(&s->out, room);
+		status = store_read(key, show_value, &arg, &s->gate);
+		if (status != STORE_OK || !r->exists || r->shown || r->len > TCOP_VALUE_DIRECT)
+			return status;
+		room = (uint32) r->len + FRAME;
+	}
+}
+
+ValueResult
+tcop__value_piece(Session *s, const StoreKey *key, ValueRead *r)
+{
+	uint64		copied = 0;
+
+	if (r->offset == 0)
+	{
+		if (!output_room(&s->out, r->len + FRAME))
+			return VALUE_OVERFLOW;
+		reply_bulk_header(&s->out, r->len);
+	}
+	while (r->offset < r->len)
+	{
+		uint8	   *to;
+		size_t		n;
+
+		if (copied >= TCOP_COPY_PER_RUN)
+			return VALUE_MORE;
+		n = output_stretch(&s->out, (size_t) Min(r->len - r->offset, TCOP_PIECE), &to);
+		if (!store_read_piece(key, r->version, r->offset, n, to))
+			return VALUE_CHANGED;
+		output_advance(&s->out, (uint32) n);
+		r->offset += n;
+		copied += n;
+	}
+	reply_crlf(&s->out);
+	return VALUE_DONE;
+}
+
+typedef struct WholeArg
+{
+	ValueRead  *r;
+	uint8	   *buffer;
+	uint64		size;
+} WholeArg;
+
+static void
+show_whole(const StoreView *view, void *arg)
+{
+	WholeArg   *a = arg;
+
+	a->r->exists = view->exists;
+	a->r->version = view->lsn;
+	a->r->len = view->value_len;
+	a->r->shown = false;
+	if (view->exists && view->value_len <= a->size)
+	{
+		store_view_copy(view, 0, view->value_len, a->buffer);
+		a->r->shown = true;
+	}
+}
+
+StoreStatus
+tcop__value_whole(Session *s, const StoreKey *key, ValueRead *r)
+{
+	WholeArg	arg = {r, NULL, r->len + r->len / 8};
+	StoreStatus status;
+
+	do
+	{
+		free(arg.buffer);
+		arg.size = Max(arg.size, r->len);
+		if (!output_room(&s->out, arg.size))
+			return STORE_OK;
+		arg.buffer = malloc(arg.size);
+		Verify(arg.buffer != NULL);
+		status = store_read(key, show_whole, &arg, &s->gate);
+	} while (status == STORE_OK && r->exists && !r->shown);
+	if (status == STORE_OK && r->exists)
+		reply_bulk(&s->out, arg.buffer, r->len);
+	free(arg.buffer);
+	return status;
+}

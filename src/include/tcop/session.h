@@ -1,0 +1,74 @@
+/*
+ * session.h -- what a connection is to the commands: who it is, what it has
+ * chosen, the command that runs now, and its replies.
+ *
+ * Private memory of the worker that serves it; its public side is the
+ * ClientEntry.  net owns the connection around it: bytes in and out, the gate,
+ * and the order of things.  A command never waits: it returns what it waits for
+ * (TcopResult) and is run again with the same words and the state it kept here.
+ */
+#ifndef ARTERY_TCOP_SESSION_H
+#define ARTERY_TCOP_SESSION_H
+
+#include "common/bytes.h"
+#include "common/c.h"
+#include "tcop/client_table.h"
+#include "tcop/command.h"
+#include "tcop/output.h"
+
+#define SESSION_MAGIC 0x53534553
+
+#define SESSION_POLICY_SERVER 0xff	/* durability: the server's setting counts */
+
+enum { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+
+struct Session
+{
+	uint32		magic;				/* SESSION_MAGIC */
+	uint64		id;
+	ClientEntry *entry;
+	Output		out;
+
+	/* what the client has chosen */
+	uint32		db;
+	bool		authenticated;
+	bool		is_unix;
+	uint8		durability;			/* DURABILITY_*, or SESSION_POLICY_SERVER */
+	uint8		next_durability;	/* for one command; SESSION_POLICY_SERVER: none */
+	bool		next_armed;			/* next_durability counts for the command that runs now */
+	uint8		reply_mode;			/* REPLY_* */
+	Lsn			last_write_lsn;		/* highest version this connection wrote: WAITAOF */
+	uint64		commands_run;
+	uint32		last_command;		/* index + 1: CLIENT LIST */
+
+	/* the command that runs; words stay valid until it is done */
+	const Command *command;			/* NULL: none, the next run begins one */
+	const BytePart *argv;
+	uint32		argc;
+	uint64		out_start;			/* out.appended and out.errors when it began */
+	uint64		out_errors;
+	uint32		step;				/* where to go on; 0 at the beginning */
+	int64		count;				/* what was counted so far */
+	Lsn			gate;				/* highest LSN that the reply shows or wrote */
+	bool		wrote;				/* gate includes a version of its own */
+	Lsn			wait_lsn;			/* with TCOP_WAIT: LSN_MAX if no LSN ends the wait */
+	uint64		deadline_us;		/* with TCOP_WAIT: clock_mono_us; 0: none */
+	void	   *state;				/* of a command that goes on; freed by state_free */
+	void		(*state_free)(void *state);
+
+	/* for net */
+	bool		close_after_reply;
+	bool		close_now;
+	uint8		policy;				/* out: DURABILITY_* in force for the command that ended */
+	Lsn			reply_gate;			/* out: LSN its reply waits for, 0: none */
+};
+
+#define LSN_MAX UINT64_MAX
+
+extern void session_init(Session *s, ClientEntry *entry, bool is_unix);
+extern void session_destroy(Session *s);		/* also stops a command that is under way */
+extern void session_reset(Session *s);			/* RESET */
+extern uint8 session_policy(const Session *s);	/* DURABILITY_* for the command that runs */
+extern void session_publish(Session *s);		/* db, proto, flags ... to the entry */
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * stats.h -- what the workers count: one block per worker in the segment.
+ *
+ * Only the owner writes its block (relaxed load and store, no locked
+ * instruction); INFO, in any worker, adds the blocks up and takes off the base,
+ * which CONFIG RESETSTAT sets to the sum as it stands.  Sums of counters that
+ * move are not a snapshot; nothing decides by them.
+ */
+#ifndef ARTERY_TCOP_STATS_H
+#define ARTERY_TCOP_STATS_H
+
+#include "common/c.h"
+
+/* STAT(symbol, sentence) */
+#define STATS_LIST(STAT) \
+	STAT(COMMANDS, "commands run") \
+	STAT(CONNECTIONS, "connections taken") \
+	STAT(REJECTED, "connections refused because of max_clients") \
+	STAT(NET_INPUT, "bytes received") \
+	STAT(NET_OUTPUT, "bytes sent") \
+	STAT(HITS, "reads that found their key") \
+	STAT(MISSES, "reads that did not") \
+	STAT(GATED, "replies that waited at the gate") \
+	STAT(RELEASED, "replies that left through the gate") \
+	STAT(PARKED, "commands that waited for the log or a map change") \
+	STAT(QUERY_LIMIT, "clients closed at client_query_buffer_limit") \
+	STAT(OUTPUT_LIMIT, "clients closed at client_output_buffer_limit") \
+	STAT(TURNS, "turns of the event loop") \
+	STAT(SLEEPS, "turns that slept") \
+	STAT(RETRIES, "reads of several keys that were taken again")
+
+/* STATS_ERROR(word): error replies by their first word; the last one is for all others */
+#define STATS_ERROR_LIST(STATS_ERROR) \
+	STATS_ERROR(ERR) \
+	STATS_ERROR(NOAUTH) \
+	STATS_ERROR(WRONGPASS) \
+	STATS_ERROR(NOPROTO) \
+	STATS_ERROR(LOADING) \
+	STATS_ERROR(OOM) \
+	STATS_ERROR(MISCONF) \
+	STATS_ERROR(TRYAGAIN) \
+	STATS_ERROR(OTHER)
+
+#define STATS_COMMANDS_MAX 256
+
+enum
+{
+#define STAT(symbol, text) STAT_##symbol,
+	STATS_LIST(STAT)
+#undef STAT
+	STAT_ERRORS_ALL,
+#define STATS_ERROR(word) STAT_ERROR_##word,
+	STATS_ERROR_LIST(STATS_ERROR)
+#undef STATS_ERROR
+	STAT_COMMAND_CALLS,
+	STAT_COMMAND_NSEC = STAT_COMMAND_CALLS + STATS_COMMANDS_MAX,
+	STAT_COMMAND_FAILED = STAT_COMMAND_NSEC + STATS_COMMANDS_MAX,
+	STAT_COMMAND_REJECTED = STAT_COMMAND_FAILED + STATS_COMMANDS_MAX,
+	STATS_COUNT = STAT_COMMAND_REJECTED + STATS_COMMANDS_MAX
+};
+
+/* levels: not counted up, not reset */
+typedef struct StatsWorker
+{
+	alignas(CACHE_LINE) _Atomic uint64 value[STATS_COUNT];	/* owner writes */
+	_Atomic uint64 ops_per_second;		/* of the last period; owner writes */
+	_Atomic uint64 input_per_second;	/* bytes */
+	_Atomic uint64 output_per_second;
+	_Atomic uint64 blocked;				/* clients in WAITAOF; owner writes */
+	_Atomic uint64 gated;				/* replies at the gate now */
+	_Atomic uint64 buffer_bytes;		/* of query and output buffers */
+	_Atomic uint32 event_method;		/* index into stats_event_methods; owner writes once */
+} StatsWorker;
+
+typedef struct StatsShared
+{
+	uint64		magic;
+	uint32		worker_count;			/* constant after start */
+	_Atomic uint64 reset_wall_us;
+	_Atomic uint64 peak_memory;			/* highest used memory that INFO saw */
+	_Atomic uint64 base[STATS_COUNT];	/* sums at the last reset; whoever resets */
+	StatsWorker worker[];
+} StatsShared;
+
+extern StatsShared *stats_shared;
+extern StatsWorker *stats_mine;			/* this worker's block; a private one until stats_attach */
+
+extern size_t stats_region_size(uint32 workers);
+extern void stats_region_init(void *region, uint32 workers);
+extern void stats_attach(uint32 worker);
+extern uint64 stats_sum(int which);		/* since the last reset */
+extern uint64 stats_level(size_t offset);	/* sum of a level over the workers, by offsetof(StatsWorker, ...) */
+extern void stats_reset(void);
+extern void stats_count_error(const char *reply);	/* by the first word of an error reply */
+extern const char *stats_error_word(int index);
+extern int stats_error_count(void);
+
+static inline void
+stats_add(int which, uint64 n)
+{
+	_Atomic uint64 *v = &stats_mine->value[which];
+
+	/* relaxed: one writer; readers only add up */
+	atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static inline void
+stats_set(_Atomic uint64 *level, uint64 n)
+{
+	atomic_store_explicit(level, n, memory_order_relaxed);	/* relaxed: one writer, read for people */
+}
+
+#endif

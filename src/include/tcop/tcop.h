@@ -1,0 +1,37 @@
+/*
+ * tcop.h -- what net calls: run a command, tell what to load ahead for it.
+ *
+ * The commands of one connection run in order, one at a time; those of different
+ * connections have nothing to do with each other.  Only workers run them.
+ */
+#ifndef ARTERY_TCOP_TCOP_H
+#define ARTERY_TCOP_TCOP_H
+
+#include "common/c.h"
+#include "tcop/command.h"
+#include "tcop/session.h"
+
+/* tcop_start -- this worker is about to serve: command table, counters. */
+extern void tcop_start(uint32 worker);
+/* tcop_turn -- once per turn of the loop: the time that commands see. */
+extern void tcop_turn(uint64 now_us);
+/*
+ * tcop_run -- begins the command argv[0..argc), or goes on with the one that
+ * session->command names.  On TCOP_DONE, session->reply_gate and policy say
+ * when the reply may leave.
+ */
+extern TcopResult tcop_run(Session *s, const BytePart *argv, uint32 argc);
+/* tcop_cancel -- the connection goes away in the middle of a command. */
+extern void tcop_cancel(Session *s);
+/* tcop_prefetch -- start loading the way to the command's first key. */
+extern void tcop_prefetch(const Session *s, const BytePart *argv, uint32 argc);
+/* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
+extern void tcop_turn_end(void);
+/* tcop_auth_required -- does this session still have to give a password? */
+extern bool tcop_auth_required(const Session *s);
+/* tcop_write_commands_doc -- doc/commands.md.  Any process. */
+extern void tcop_write_commands_doc(FILE *out);
+
+extern const char *const tcop_event_methods[];	/* names for StatsWorker.event_method */
+
+#endif

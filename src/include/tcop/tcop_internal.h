@@ -1,0 +1,109 @@
+/*
+ * tcop_internal.h -- for the files of this room: the commands' functions, and
+ * what several families share.
+ */
+#ifndef ARTERY_TCOP_TCOP_INTERNAL_H
+#define ARTERY_TCOP_TCOP_INTERNAL_H
+
+#include "access/store/store.h"
+#include "tcop/command.h"
+#include "tcop/number.h"
+#include "tcop/output.h"
+#include "tcop/session.h"
+#include "tcop/tcop.h"
+
+/* COMMAND's functions may stand in the list twice (del, help) */
+#define COMMAND(fn, ...) extern TcopResult tcop__##fn(Session *s);
+#define CONTAINER(...)
+#include "tcop/commands_list.h"
+#undef COMMAND
+#undef CONTAINER
+
+/* version that clients are told, for those that look at it; artery's own stands in INFO */
+#define REDIS_VERSION_TOLD "7.2.4"
+
+/* bounds of one run of a command: what does not fit goes on in the next turn of the loop */
+#define TCOP_KEYS_PER_RUN 2048			/* keys of MSET, DEL, MGET ... */
+#define TCOP_WALK_STEPS 512				/* leaves per store_walk */
+#define TCOP_WALKS_PER_RUN 4
+#define TCOP_COPY_PER_RUN (1 * MIB)		/* bytes of long values */
+#define TCOP_PIECE (256 * KIB)			/* of a long value, per epoch */
+#define TCOP_VALUE_DIRECT (15 * KIB)	/* values up to here are copied in the epoch that finds them */
+
+extern uint64 tcop_now_us;				/* clock_mono_us at the beginning of this turn */
+
+/* tcop__arg_key -- argument i as a key; false: too long, the error is answered. */
+extern bool tcop__arg_key(Session *s, uint32 i, StoreKey *key) attribute_must_check;
+/* tcop__arg_int -- argument i as a number; false: the error (text, or Redis' usual one when NULL) is answered. */
+extern bool tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error) attribute_must_check;
+/* tcop__arg_positive -- ... that is not negative. */
+extern bool tcop__arg_positive(Session *s, uint32 i, int64 *value) attribute_must_check;
+static inline bool
+tcop__arg_is(const Session *s, uint32 i, const char *word)
+{
+	return text_is(s->argv[i].data, s->argv[i].len, word);
+}
+extern void tcop__error_syntax(Session *s);
+extern void tcop__error_arity(Session *s);
+
+/*
+ * tcop__status -- what a store function said: true for STORE_OK; else *result is
+ * what the command returns (it parks, or it has answered the error).
+ */
+extern bool tcop__status(Session *s, StoreStatus status, TcopResult *result) attribute_must_check;
+/* tcop__changed -- the command wrote this version. */
+static inline void
+tcop__changed(Session *s, const StoreWritten *w)
+{
+	if (w->gate > s->gate)
+		s->gate = w->gate;
+	if (w->changed)
+	{
+		s->wrote = true;
+		if (w->gate > s->last_write_lsn)
+			s->last_write_lsn = w->gate;
+	}
+}
+
+/* tcop__state -- 'size' zeroed bytes that last until the command is done; then 'state_free', or free() if that is NULL, gives them back. */
+extern void *tcop__state(Session *s, size_t size, void (*state_free)(void *state));
+
+/*
+ * Values.  Nothing allocates inside an epoch: the room for a reply is reserved
+ * before the store is asked, and what turns out not to fit is asked for again.
+ *
+ * tcop__read_value -- looks a key up and appends its value as a bulk string when
+ * it is short; raises the session's gate.
+ */
+typedef struct ValueRead
+{
+	bool		exists;
+	bool		shown;			/* the bulk string is appended; else, if it exists, go on with tcop__value_piece */
+	uint64		len;
+	Lsn			version;		/* of the value or of the deletion; 0: never seen */
+	/* where tcop__value_piece stands; zero at first */
+	uint64		offset;
+} ValueRead;
+extern StoreStatus tcop__read_value(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
+
+typedef enum ValueResult
+{
+	VALUE_DONE,
+	VALUE_MORE,			/* enough for this run: TCOP_AGAIN, then call again */
+	VALUE_CHANGED,		/* the version is gone: take back what was appended, look again */
+	VALUE_OVERFLOW		/* client_output_buffer_limit: the connection will be closed */
+} ValueResult;
+/* tcop__value_piece -- appends a long value as a bulk string, over several runs and epochs. */
+extern ValueResult tcop__value_piece(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
+/* tcop__value_whole -- the same in a single epoch, however long: for a value that changes faster than pieces are read. */
+extern StoreStatus tcop__value_whole(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
+#define TCOP_VALUE_TRIES 4		/* of pieces, before the value is copied whole */
+
+/* tcop__read_several -- MGET (with_values) and EXISTS: all arguments from 1 on, as they were at one moment. */
+extern TcopResult tcop__read_several(Session *s, bool with_values);
+
+extern bool tcop__password_matches(const void *password, size_t len);
+extern bool tcop__client_name_valid(Session *s, const BytePart *name) attribute_must_check;
+extern void tcop__client_set_name(Session *s, const BytePart *name);
+
+#endif
