@@ -79,7 +79,7 @@ none([ grep { $text{$_} =~ m{(?<![\w.])(?:$outside)} } @files ], 'no file names 
 	my @missing;
 	for my $file (@files)
 	{
-		push @missing, map { "$file: $_" } grep { !$page{$_} } $text{$file} =~ /\b([\w-]+\.md)\b/gi;
+		push @missing, map { "$file: $_" } grep { !$page{$_} } $text{$file} =~ /(?<![\w\$-])([\w-]+\.md)\b/gi;
 	}
 	none(\@missing, 'every page that is named is there');
 }

@@ -18,6 +18,11 @@ mkdir "$base/empty", 0700;
 command_exits([ $artery, '-D', "$base/empty" ], 4, qr/is not initialised: it has no control file/, 'a directory that is none of ours');
 write_file("$base/file", '');
 command_exits([ $artery, '-D', "$base/file" ], 4, qr/is not a directory/, 'a file');
+{
+	local $ENV{ARTERY_DATA} = "$base/none";
+	command_exits([$artery], 4, qr/data directory "\Q$base\E\/none" does not exist/, 'ARTERY_DATA names the directory');
+	command_exits([ $artery, '-D', "$base/empty" ], 4, qr/"\Q$base\E\/empty" is not initialised/, '-D goes before it');
+}
 command_exits([$artery],                      2, qr/no data directory: neither -D nor ARTERY_DATA is given/, 'no directory');
 command_exits([ $artery, '--dance' ],         2, qr/unrecognized option '--dance'/,                          'an unknown option');
 command_exits([ $artery, '-D' ],              2, qr/requires an argument/,                                   'an option without its argument');
@@ -56,10 +61,7 @@ chmod 0700, $dir;
 
 # ---- the processes ----
 
-{
-	local $ENV{ARTERY_DATA} = $dir;
-	ok($node->start, 'start');
-}
+ok($node->start, 'start');
 my $pid = $node->pid;
 is_deeply(
 	[ map { s/: \d+ clients$//r } map { slurp_file("/proc/$_/cmdline") =~ s/\0+\z//r } $node->child_pids ],
@@ -199,6 +201,15 @@ $node->wait_for_log(qr/max_clients/, $offset);
 like($node->log_content($offset), qr/unrecognized setting "bogus" in file "[^"]+" line \d+/, 'a wrong line is named');
 ok(poll_until(sub { $node->cmd('CONFIG', 'GET', 'log_connections')->[1] eq 'on' }), 'a setting that may change has changed');
 is($node->cmd('CONFIG', 'GET', 'max_clients')->[1], '10000', 'one that needs a restart has not');
+$node->stop;
+
+# ---- one worker per core, unless told otherwise ----
+
+write_file($node->conf_file, slurp_file($node->conf_file) =~ s/^bogus.*\n//mr);
+$node->append_conf(workers => 0);
+$node->start;
+my ($cores) = command_ok([ 'nproc' ], 'how many cores are ours') =~ /(\d+)/;
+is(scalar(my @workers = $node->child_pids('worker')), $cores < 64 ? $cores : 64, 'one worker per core');
 $node->stop;
 
 # ---- an ordinary user ----

@@ -200,7 +200,7 @@ SKIP:
 	$node->start(env => { ARTERY_FAULT_POINTS => 'wal-before-fill:stop' });
 	my $client = $node->connect;
 	$client->send('SET', 'stands', 'still');
-	my ($still) = $node->wait_for_log(qr/WARNING:  worker \d+ \(PID (\d+)\) has stood still for \d+ s and holds back the log at \d+\/[0-9A-F]+.*while doing: /, $offset);
+	my ($still) = $node->wait_for_log(qr/WARNING:  worker \d+ \(PID (\d+)\) has stood still for \d+ s and holds back the log at \d+\/[0-9A-F]+ and the reuse of memory, while doing: set/i, $offset);
 	my ($standing) = $node->log_content($offset) =~ /worker \d+ \(PID (\d+)\) has stood still/;
 	like(slurp_file("/proc/$standing/stat"), qr/^\d+ \(.*\) T/, 'and it is the one');
 	kill 'CONT', $standing;
@@ -209,7 +209,7 @@ SKIP:
 	$node->stop;
 	$node->start;
 	is($node->cmd('GET', 'stands'), 'still', 'and is there');
+	$node->stop;
 }
 
-$node->stop;
 done_testing;

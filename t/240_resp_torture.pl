@@ -434,7 +434,7 @@ subtest 'peers' => sub {
 	}
 	unhurt($node, $identity, 'those that leave in the middle of a request');
 	my $grown = 0;
-	ok(poll_until(sub { ($grown = worker_memory($node) - $before) < 32 << 20 }, 10), 'their memory comes back')
+	ok(sanitized() || poll_until(sub { ($grown = worker_memory($node) - $before) < 32 << 20 }, 10), 'their memory comes back')
 	  or diag("$grown bytes more than before");
 };
 
@@ -454,10 +454,10 @@ subtest 'memory over many rounds' => sub {
 		wire($node)->command('PING');
 		push @memory, worker_memory($node);
 	}
-	cmp_ok($memory[-1] - $memory[0], '<', 16 << 20, 'no more after four rounds than after one') or diag("@memory");
+	cmp_ok($memory[-1] - $memory[0], '<', sanitized() ? 1 << 30 : 16 << 20, 'no more after four rounds than after one') or diag("@memory");
 	unhurt($node, $identity, 'them');
 };
 
-unlike($node->log_content($log_start), qr/PANIC|FATAL|ERROR|crash|terminated|assertion/, 'nothing alarming in the log');
+quiet_log($node, $log_start);
 $node->stop;
 done_testing;

@@ -96,11 +96,12 @@ subtest 'memory_limit' => sub {
 	}
 	is($failed, 0, "$rounds rounds of 3,000 keys that come and go");
 	is($wire->ok('DBSIZE'), 0, '... leave nothing');
+	is_deeply(plain($wire->command('WAITAOF', 1, 0, 0)), [1, 0], '... and that is durable');
 	$node->kill9;
 	$node->start;
 	is($node->cmd('DBSIZE'), 0, 'and so it is after a crash, with the same memory for redo');
 	$node->stop;
-	unlike($node->log_content, qr/PANIC|FATAL|ERROR|assertion/, 'nothing alarming in the log');
+	quiet_log($node);
 	$node->clean_up;
 };
 
@@ -156,7 +157,7 @@ subtest 'output buffer' => sub {
 	is($sum, 50_000_000, 'one that reads gets as much as it likes');
 	unhurt($node, $identity, 'one that does not read');
 	my $memory = worker_memory($node);
-	cmp_ok($memory, '<', 200 << 20, 'the workers have ' . ($memory >> 20) . ' MB');
+	cmp_ok($memory, '<', sanitized() ? 1 << 30 : 200 << 20, 'the workers have ' . ($memory >> 20) . ' MB');
 };
 
 subtest 'client_timeout' => sub {
@@ -172,7 +173,7 @@ subtest 'client_timeout' => sub {
 	$watch = wire($node);
 };
 $node->stop;
-unlike($node->log_content, qr/PANIC|FATAL|assertion/, 'nothing alarming in the log');
+quiet_log($node);
 
 subtest 'disk full' => sub {
 	plan skip_all => 'only root may mount a small file system' if $> != 0;
@@ -213,9 +214,8 @@ sub disk_full
 	like($full->log_content, qr/No space left on device/, 'the log, too');
 	unhurt($full, $identity, 'a full disk');
 	unlink $ballast or die "unlink: $!";
-	my $start = now();
-	is(until_taken($wire, 'SET', 'after', 1), 'OK', sprintf 'space is made, and writing goes on');
-	is(info_number($wire, 'aof_last_write_status', 'persistence'), 'ok', '... and INFO tells');
+	is(until_taken($wire, 'SET', 'after', 'a' x 50_000), 'OK', 'space is made, and writing goes on');
+	ok(poll_until(sub { info_number($wire, 'aof_last_write_status', 'persistence') eq 'ok' }), '... and INFO tells');
 	my ($more) = fill($wire, 'more', 5_000, 500);
 	cmp_ok($more, '>=', 500, '... as before');
 	unhurt($full, $identity, 'all that');
@@ -228,6 +228,6 @@ sub disk_full
 	is(scalar @there, 2 + $taken + $more, '... and after a crash');
 	is($wire->ok('EXISTS', 'x', 'z'), 0, '... and none that was refused');
 	$full->stop;
-	unlike($full->log_content, qr/PANIC|FATAL|assertion/, 'nothing alarming in the log');
+	quiet_log($full);
 	return;
 }

@@ -3,7 +3,7 @@
  *
  * Stands for wal_reserve, the mark_idle of wal_fill, and wal_completed_update (process C) in
  * src/backend/access/wal/walring.c, and for the part of the tidy-up that asks whether a dead
- * worker owned a reservation (design.md, section 9).
+ * worker owned a reservation.
  *
  * The insert word is (lsn, process slot of the last reserver).  A process slot has a length
  * and a word that is idle, TENTATIVE(start) or OWNED(start).

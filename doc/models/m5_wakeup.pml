@@ -4,7 +4,7 @@
  * Stands for latch_set, latch_reset, latch_prepare_sleep and latch_sleep in
  * src/backend/storage/ipc/latch.c; wal_want, wal_wait_begin, wal_wait_end, wal_wait_flushed and
  * wal__wake_waiters in src/backend/access/wal/walring.c (a worker's event loop parks replies by
- * the same steps); the walwriter's loop; and the successors of the dead (design.md, section 9).
+ * the same steps); the walwriter's loop; and the successors of the dead.
  *
  * A latch is a word with the bits SET and SLEEPING, and an eventfd.
  *

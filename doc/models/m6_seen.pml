@@ -3,7 +3,7 @@
  *
  * Stands for art_mark_seen before art_publish (W2) and in the collapse of art__reshape, which
  * installs a copy of a leaf (C), in src/backend/access/art; wal_fill and wal_fill_void in
- * src/backend/access/wal/walring.c; mem_retire; and the successor's tidy-up (design.md, section 9).
+ * src/backend/access/wal/walring.c; mem_retire; and the successor's tidy-up.
  *
  * W1 has reserved LSN 1 and publishes the leaf A (lsn 1); it may die at any step.  W2 puts its
  * leaf B (lsn 2) into the same slot, C replaces A by a fresh copy A' with the same lsn, in either

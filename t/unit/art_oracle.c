@@ -17,7 +17,7 @@
 
 #define SLOTS 2
 #define ENTRIES_MAX 3000
-#define LSN_STEP 4096
+#define LSN_STEP (300 * KIB)
 
 typedef struct Entry
 {
@@ -320,7 +320,16 @@ op_remove(void)
 	epoch_enter();
 	l = art_lookup(&shared->root, e->key, e->len);
 	assert_is(l, e);
-	assert_true(art_remove_leaf(&shared->root, e->key, e->len, l));
+	if (!art_remove_leaf(&shared->root, e->key, e->len, l))
+	{
+		/* helping a frozen node has collapsed it: the leaf is a copy now */
+		Leaf	   *copy = art_lookup(&shared->root, e->key, e->len);
+
+		assert_ptr_not_equal(copy, l);
+		assert_is(copy, e);
+		l = copy;
+		assert_true(art_remove_leaf(&shared->root, e->key, e->len, l));
+	}
 	assert_false(art_remove_leaf(&shared->root, e->key, e->len, l));
 	leaf_retire(seg_off(l));
 	assert_null(art_lookup(&shared->root, e->key, e->len));
@@ -337,6 +346,74 @@ op_remove(void)
 	erase(e);
 	if (untidy_count == lengthof(untidy))
 		tidy_late();
+}
+
+/* op_give_up -- a write that goes as far as it can without publishing, and is abandoned: nothing may be left of it. */
+static void
+op_give_up(Shape shape)
+{
+	uint8		key[KEY_MAX + 1];
+	uint32		len = make_or_take(shape, key);
+	BytePart	part = {key, Min(len, 10)};
+	ArtPos		pos;
+	Off			leaf;
+
+	epoch_enter();
+	assert_int_equal(art_locate(&shared->root, key, len, &pos), ART_OK);
+	assert_is(pos.leaf, find(key, len));
+	leaf = leaf_build(key, (uint16) len, &part, 1, 0, 0);
+	assert_int_not_equal(leaf, MEM_NONE);
+	if (random_below(4) != 0)
+	{
+		assert_int_equal(art_prepare(&pos, leaf), ART_OK);
+		if (random_below(2) == 0)
+			assert_true(art_raise_dirty(&pos, atomic_load(&shared->lsn)));
+	}
+	art_abandon(&pos);
+	art_abandon(&pos);
+	leaf_free(leaf);
+	epoch_leave();
+}
+
+/*
+ * op_freeze -- what a process leaves behind that died while it changed the shape of
+ * nodes on the way to a key: some words frozen, in the order of freezing.  Whoever
+ * comes to write there must finish it, the uppermost one first.
+ */
+static void
+op_freeze(Shape shape)
+{
+	uint8		key[KEY_MAX + 1];
+	uint32		len = make_or_take(shape, key);
+	uint64		word = atomic_load(&shared->root.slot);
+	uint32		depth = 0;
+
+	epoch_enter();
+	while (slot_tag(word) == TAG_INNER)
+	{
+		ArtNode    *node = art__node(slot_ref(word));
+		uint64		meta = atomic_load(&node->meta);
+		uint32		type = meta_type(meta);
+		_Atomic uint64 *at;
+
+		if (random_below(3) == 0)
+			art__freeze(node, meta);
+		else if (random_below(3) == 0)
+		{
+			uint32		words = random_below(art__capacity[type] + 2);
+
+			atomic_fetch_or(&node->meta, META_FROZEN);
+			for (uint32 i = 0; i < words; i++)
+				atomic_fetch_or(i == 0 ? &node->end : &art__slots(node, type)[i - 1], SLOT_FROZEN);
+		}
+		depth += meta_prefix_len(meta);
+		if (depth >= len)
+			break;
+		at = art__find(node, type, key[depth++], &word, NULL);
+		if (at == NULL)
+			break;
+	}
+	epoch_leave();
 }
 
 static void
@@ -515,6 +592,8 @@ run_shape(Shape shape, uint64 ops)
 			op_put(shape);
 		else if (what < 60)
 			random_below(2) ? op_delete(shape) : op_remove();
+		else if (what < 65)
+			random_below(4) == 0 ? op_freeze(shape) : op_give_up(shape);
 		else if (what < 80)
 			op_lookup(shape);
 		else
@@ -534,7 +613,7 @@ run_shape(Shape shape, uint64 ops)
 static void
 test_shapes(void **state)
 {
-	uint64		ops = test_rounds("ARTERY_ART_OPS", TEST_TSAN ? 6000 : 20000);
+	uint64		ops = test_rounds("ARTERY_ART_OPS", TEST_TSAN ? 6000 : 50000);
 
 	(void) state;
 	rng = test_seed();

@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 
+#include "access/art/art_search.h"
 #include "art_common.h"
 
 #include <cmocka.h>
@@ -24,7 +25,7 @@
 #define WALKER 7			/* and 8 */
 #define KEYS_MAX 1000
 #define KEY_BYTES 64
-#define STEP_MAX 70000		/* so that the dirty LSN moves on every few writes */
+#define STEP_MAX (2 * MIB)	/* so that nearly every write has a dirty LSN of its own */
 
 typedef struct Key
 {
@@ -45,7 +46,7 @@ typedef struct Written
 
 static Written written[WRITERS + 1][KEYS_MAX];
 static uint64 deadline_us;
-static _Atomic uint64 total_writes, total_walked, total_read, total_removed;
+static _Atomic uint64 total_writes, total_walked, total_read, total_removed, total_dirty;
 
 static void
 add_key(const void *bytes, uint32 len)
@@ -145,8 +146,8 @@ writer(void *arg)
 	test_pause_rng = rng;
 	for (uint64 i = 1; !time_is_up(i); i++)
 	{
-		/* all writers turn to the same part of the keys for a while, and mostly put or mostly delete */
-		uint64		phase = atomic_load_explicit(&shared->lsn, memory_order_relaxed) / (64 * MIB);
+		/* all writers turn to the same part of the keys for some 2,000 writes, and mostly put or mostly delete */
+		uint64		phase = atomic_load_explicit(&shared->lsn, memory_order_relaxed) / (2000 * MIB);
 		uint32		window = 24 + (uint32) (phase * 7919 % 150);
 		uint32		base = (uint32) (phase * 104729 % key_count);
 		uint32		n = (base + (uint32) (test_random(&rng) % window)) % key_count;
@@ -210,12 +211,59 @@ sweeper(void *arg)
 	return NULL;
 }
 
+/* path_to -- the nodes on the way to a key, and its leaf or NULL. */
+static Leaf *
+path_to(const Key *k, ArtNode **node, uint32 *count)
+{
+	uint64		word = art__load(&shared->root.slot);
+	uint32		depth = 0;
+	Leaf	   *l;
+
+	for (*count = 0; slot_tag(word) == TAG_INNER; (*count)++)
+	{
+		uint64		meta;
+
+		node[*count] = art__node(slot_ref(word));
+		meta = atomic_load_explicit(&node[*count]->meta, memory_order_acquire);
+		depth += meta_prefix_len(meta);
+		if (depth > k->len)
+			return NULL;
+		word = depth == k->len ? art__load(&node[*count]->end) : art__child(node[*count], meta_type(meta), k->byte[depth]);
+		depth++;
+	}
+	l = slot_tag(word) == TAG_LEAF ? seg_ptr(slot_ref(word)) : NULL;
+	return l != NULL && leaf__is(l, k->byte, k->len) ? l : NULL;
+}
+
+/*
+ * check_dirty -- the promise that a checkpoint's walk lives on, while others write.
+ *
+ * A leaf that two descents have found was there all the time between.  Each node
+ * that the second one came through was live at some moment of that time (the root
+ * slot is; and what is read in a node that was live when the descent came to it
+ * was so then, or when the node was frozen).  So all of them must know of the leaf.
+ */
+static bool
+check_dirty(const Key *k)
+{
+	ArtNode    *node[KEY_BYTES + 2];
+	uint32		count;
+	Leaf	   *first = path_to(k, node, &count);
+
+	if (first == NULL || path_to(k, node, &count) != first)
+		return false;
+	for (uint32 i = 0; i < count; i++)
+		Verify(meta_dirty(atomic_load_explicit(&node[i]->meta, memory_order_acquire)) >= art__dirty_unit(first->lsn));
+	return true;
+}
+
 static void *
 reader(void *arg)
 {
 	static Lsn	last[KEYS_MAX];
 	uint64		rng = test_seed() * 41;
 	uint64		reads = 0;
+	uint64		dirty = 0;
 
 	my_slot = proc_slot((uint32) (uintptr_t) arg);
 	memset(last, 0, sizeof(last));
@@ -235,8 +283,11 @@ reader(void *arg)
 		}
 		else
 			Verify(!key[n].stable);
+		if (check_dirty(&key[n]))
+			dirty++;
 		epoch_leave();
 	}
+	atomic_fetch_add(&total_dirty, dirty);
 	atomic_fetch_add(&total_read, reads);
 	return NULL;
 }
@@ -400,9 +451,10 @@ test_storm(void **state)
 		assert_int_equal(pthread_create(&thread[i], NULL, part[i].work, (void *) (uintptr_t) part[i].slot), 0);
 	for (uint32 i = 0; i < lengthof(part); i++)
 		pthread_join(thread[i], NULL);
-	print_message("# %llu writes, %llu tombstones dropped, %llu reads, %llu walked\n", (unsigned long long) total_writes,
-				  (unsigned long long) total_removed, (unsigned long long) total_read, (unsigned long long) total_walked);
-	assert_true(total_writes > 1000 && total_removed > 100 && total_read > 1000 && total_walked > 1000);
+	print_message("# %llu writes, %llu tombstones dropped, %llu reads, %llu paths checked, %llu walked\n",
+				  (unsigned long long) total_writes, (unsigned long long) total_removed, (unsigned long long) total_read,
+				  (unsigned long long) total_dirty, (unsigned long long) total_walked);
+	assert_true(total_writes > 1000 && total_removed > 100 && total_read > 1000 && total_walked > 1000 && total_dirty > 1000);
 	check_last_versions();
 	take_all_away();
 }

@@ -579,6 +579,45 @@ test_threads_retire(void **state)
 	assert_nothing_used();
 }
 
+/* blocks so large that a batch is one block: all of them go through the central list all the time, and soon come back to its head */
+static void *
+central_thread(void *arg)
+{
+	enum { SIZE = 4200, HELD = 6 };
+	uint32		number = (uint32) (uintptr_t) arg;
+	uint64		rng = test_seed() + number;
+	Off			held[HELD];
+
+	my_slot = proc_slot(number);
+	for (uint64 i = 0; i < thread_rounds; i++)
+	{
+		uint32		count = 1 + (uint32) (test_random(&rng) % HELD);
+
+		for (uint32 b = 0; b < count; b++)
+		{
+			while ((held[b] = mem_alloc(SIZE)) == MEM_NONE)
+				Verify(mem_grow() == 0);
+			/* not ours alone: that would show */
+			((uint64 *) seg_ptr(held[b]))[2] = number * UINT64_C(1000000007) + i;
+		}
+		for (uint32 b = 0; b < count; b++)
+			Verify(((uint64 *) seg_ptr(held[b]))[2] == number * UINT64_C(1000000007) + i);
+		for (uint32 b = 0; b < count; b++)
+			mem_free(held[b], SIZE);
+	}
+	return NULL;
+}
+
+static void
+test_threads_central(void **state)
+{
+	(void) state;
+	test_segment(8 * MIB, SLOTS);
+	thread_rounds = test_rounds("ARTERY_MEM_ROUNDS", TEST_TSAN ? 10000 : 200000);
+	run_threads(central_thread);
+	assert_nothing_used();
+}
+
 /* each thread fills its share of a small heap with one size after the other, so that all of them live on passes over the others' spans */
 static void *
 phases_thread(void *arg)
@@ -654,6 +693,7 @@ main(void)
 		cmocka_unit_test_teardown(test_retire_parts, test_teardown),
 		cmocka_unit_test_teardown(test_threads_free, test_teardown),
 		cmocka_unit_test_teardown(test_threads_retire, test_teardown),
+		cmocka_unit_test_teardown(test_threads_central, test_teardown),
 		cmocka_unit_test_teardown(test_threads_pass, test_teardown),
 	};
 

@@ -231,6 +231,61 @@ test_recycle(void **state)
 	unit_records_free(&w);
 }
 
+typedef struct Progress
+{
+	uint64		records;
+	int			calls;
+	Lsn			last;
+	Lsn			hint_low;
+	Lsn			hint_high;
+} Progress;
+
+static void
+apply_slowly(const WalRecord *record, void *arg)
+{
+	Progress   *p = arg;
+
+	(void) record;
+	if (++p->records % 20 == 0)
+		usleep(10000);
+}
+
+static void
+note_progress(Lsn at, Lsn end_hint, uint64 records, void *arg)
+{
+	Progress   *p = arg;
+
+	assert_true(at > p->last && at <= end_hint && records <= p->records + 1);
+	p->last = at;
+	p->hint_low = p->calls == 0 ? end_hint : Min(p->hint_low, end_hint);
+	p->hint_high = Max(p->hint_high, end_hint);
+	p->calls++;
+}
+
+/* progress is told now and then, with a good guess of where it will end: not of the segments that are only prepared */
+static void
+test_progress(void **state)
+{
+	UnitRecords w = {0};
+	Progress	p = {0};
+	char		wal_dir[600];
+	WalRedoOptions options = {.wal_dir = wal_dir, .system_id = UNIT_SYSTEM_ID, .timeline = 1, .segment_size = UNIT_SEGMENT,
+							  .from = FIRST, .control_flushed = FIRST, .progress = note_progress};
+	WalRedoResult result;
+
+	(void) state;
+	snprintf(wal_dir, sizeof(wal_dir), "%s", unit_path("wal"));
+	unit_run_start(FIRST, FIRST);
+	open_writer();
+	write_to(FIRST + 12 * UNIT_SEGMENT, &w);
+	wal__writer_close();
+	wal_redo(&options, apply_slowly, &p, &result);
+	assert_true(p.calls >= 2);
+	assert_int_equal(p.records, w.count);
+	assert_true(p.hint_low + 2 * MIB >= result.end && p.hint_high <= result.end + 2 * MIB);
+	unit_records_free(&w);
+}
+
 /* ---- run after run ---- */
 
 /*
@@ -563,6 +618,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_ahead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recycle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gap_wins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gap_proves, setup, teardown),

@@ -5,6 +5,7 @@
  *   artery --init -D DIR [-c name=value]...    make a data directory
  *   artery --describe-config                   the commented artery.conf
  *   artery --write-settings-doc                doc/settings.md
+ *   artery --write-commands-doc                doc/commands.md
  *   artery --version | --help
  *
  * DIR comes from the environment (ARTERY_DATA) when -D is missing.  Exit codes
@@ -13,6 +14,7 @@
 #include "common/version.h"
 #include "access/store/store.h"
 #include "postmaster/postmaster.h"
+#include "tcop/tcop.h"
 #include "storage/ipc/proc.h"
 #include "utils/elog.h"
 #include "utils/settings.h"
@@ -32,6 +34,7 @@ typedef enum Role
 	ROLE_INIT,
 	ROLE_DESCRIBE_CONFIG,
 	ROLE_WRITE_SETTINGS_DOC,
+	ROLE_WRITE_COMMANDS_DOC,
 	ROLE_VERSION,
 	ROLE_HELP
 } Role;
@@ -48,6 +51,7 @@ static const struct option long_options[] = {
 	{"init", no_argument, NULL, ROLE_INIT},
 	{"describe-config", no_argument, NULL, ROLE_DESCRIBE_CONFIG},
 	{"write-settings-doc", no_argument, NULL, ROLE_WRITE_SETTINGS_DOC},
+	{"write-commands-doc", no_argument, NULL, ROLE_WRITE_COMMANDS_DOC},
 	{"version", no_argument, NULL, ROLE_VERSION},
 	{"help", no_argument, NULL, ROLE_HELP},
 	{NULL, 0, NULL, 0}
@@ -63,6 +67,7 @@ print_help(void)
 				 "  artery --init [-D DIR] [-c NAME=VALUE]...   make a data directory\n"
 				 "  artery --describe-config                    print a commented artery.conf\n"
 				 "  artery --write-settings-doc                 print the manual page of the settings\n"
+				 "  artery --write-commands-doc                 print the manual page of the commands\n"
 				 "  artery --version | --help\n"
 				 "\n"
 				 "  -D DIR          data directory; default: the environment's ARTERY_DATA\n"
@@ -113,6 +118,7 @@ parse_arguments(int argc, char **argv, Arguments *args)
 			case ROLE_INIT:
 			case ROLE_DESCRIBE_CONFIG:
 			case ROLE_WRITE_SETTINGS_DOC:
+			case ROLE_WRITE_COMMANDS_DOC:
 			case ROLE_VERSION:
 			case ROLE_HELP:
 				args->role = (Role) option;
@@ -237,6 +243,9 @@ main(int argc, char **argv, char **envp)
 			return flush_output();
 		case ROLE_WRITE_SETTINGS_DOC:
 			settings_write_doc(stdout);
+			return flush_output();
+		case ROLE_WRITE_COMMANDS_DOC:
+			tcop_write_commands_doc(stdout);
 			return flush_output();
 		case ROLE_INIT:
 			absolute(args.data_dir, data_dir, sizeof(data_dir));

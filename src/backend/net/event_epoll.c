@@ -143,7 +143,9 @@ epoll_conn_send(Conn *c, uint64 len)
 static void
 epoll_conn_stop(Conn *c)
 {
-	close(c->fd);				/* leaves the epoll set by that */
+	/* not by close alone: whoever handed the connection over may hold its descriptor a moment longer */
+	control(EPOLL_CTL_DEL, c->fd, 0, c, KIND_CONN);
+	close(c->fd);
 	net__on_gone(c);
 }
 

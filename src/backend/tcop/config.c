@@ -293,12 +293,7 @@ tcop__config_set(Session *s)
 	int			count = 0;
 	bool		ok = true;
 
-	if (s->argc % 2 != 0)
-	{
-		tcop__error_arity(s);
-		return TCOP_DONE;
-	}
-	if (pairs > (uint32) settings_count() + lengthof(redis_names))
+	if (s->argc % 2 != 0 || pairs > (uint32) settings_count() + lengthof(redis_names))
 	{
 		tcop__error_syntax(s);
 		return TCOP_DONE;

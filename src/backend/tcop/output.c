@@ -224,6 +224,13 @@ output_end(Output *o, OutChunk *chunk)
 }
 
 void
+output__trim(Output *o)
+{
+	while (o->tail != NULL && o->tail->start == o->tail->end)
+		chain_remove(o, o->tail);
+}
+
+void
 output_splice(Output *o, Output *from)
 {
 	if (from->head != NULL)

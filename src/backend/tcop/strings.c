@@ -326,9 +326,12 @@ tcop__mset(Session *s)
 	}
 	if (s->step == 0)
 	{
-		/* all keys are looked at before any is written */
+		TcopResult	result;
+
+		/* all keys and values are looked at before any is written */
 		for (uint32 i = 1; i < s->argc; i += 2)
-			if (!tcop__arg_key(s, i, &key))
+			if (!tcop__arg_key(s, i, &key) ||
+				(!store_value_fits(&key, s->argv[i + 1].len) && !tcop__status(s, STORE_TOO_LARGE, &result)))
 				return TCOP_DONE;
 		s->step = 1;
 	}

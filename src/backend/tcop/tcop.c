@@ -181,6 +181,7 @@ command_end(Session *s)
 	s->reply_gate = s->policy == DURABILITY_IMMEDIATE || s->policy == DURABILITY_GROUP ? s->gate : LSN_NONE;
 	if (unlikely(s->reply_mode != REPLY_ON) && reply_dropped(s))
 		output_cut(&s->out, s->out_start);
+	output_trim(&s->out);
 	if (s->next_armed)
 	{
 		s->next_armed = false;

@@ -36,7 +36,7 @@ typedef int16_t int16;
 typedef int32_t int32;
 typedef int64_t int64;
 
-/* Lsn -- a byte position in the log (design.md section 2); 0 is "none". */
+/* Lsn -- a byte position in the log; 0 is "none". */
 typedef uint64 Lsn;
 #define LSN_NONE ((Lsn) 0)
 /* printf("%" LSN_FORMAT, LSN_ARGS(lsn)) prints 0/1A2B3C, as PostgreSQL does */

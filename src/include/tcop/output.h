@@ -48,6 +48,7 @@ typedef struct Output
 } Output;
 
 extern uint8 *output__grow(Output *o, uint32 len);
+extern void output__trim(Output *o);
 
 /* output_reserve -- 'len' contiguous bytes (at most OUTPUT_CHUNK_LARGE / 2) to write to; output_advance says how many were used. */
 static inline uint8 *
@@ -91,6 +92,13 @@ extern OutChunk *output_begin(Output *o);
 extern void output_insert(Output *o, OutChunk *chunk, const void *data, size_t len);
 /* output_end -- the command is done: a short chunk of output_begin moves into the room of the one before. */
 extern void output_end(Output *o, OutChunk *chunk);
+/* output_trim -- the command is done: an empty chunk at the end goes. */
+static inline void
+output_trim(Output *o)
+{
+	if (unlikely(o->tail != NULL && o->tail->start == o->tail->end))
+		output__trim(o);
+}
 /* output_splice -- appends the whole of 'from', which is empty afterwards. */
 extern void output_splice(Output *o, Output *from);
 /* output_cut -- takes back what was appended behind position 'appended'. */

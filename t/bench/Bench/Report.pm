@@ -89,6 +89,9 @@ sub row_title
 		$row->{pipeline} > 1 ? " -P $row->{pipeline}" : '';
 }
 
+# Cut, not rounded: a ratio just below a target must not look like it.
+sub ratio { return sprintf '%.2f', int(100 * $_[0]) / 100 }
+
 sub verdict { return !defined $_[0] ? '' : $_[0] ? 'reached' : 'MISSED' }
 
 sub rate_table
@@ -97,7 +100,7 @@ sub rate_table
 	my @lines = [ 'operations per second', 'artery', 'redis', 'ratio', 'target', '', 'spread artery', 'redis' ];
 	for my $row (@rows)
 	{
-		push @lines, [ row_title($row), (map { commas(of_runs($row, $_, 'rate')) } qw(artery redis)), sprintf('%.2f', $row->{ratio}),
+		push @lines, [ row_title($row), (map { commas(of_runs($row, $_, 'rate')) } qw(artery redis)), ratio($row->{ratio}),
 			defined $row->{target} ? sprintf('>= %.2f', $row->{target}) : '', verdict($row->{reached}),
 			map { spread($row, $_, 'rate') } qw(artery redis) ];
 	}
@@ -125,12 +128,12 @@ sub memory_text
 {
 	my ($row) = @_;
 	my @lines = [ 'bytes per key', 'artery', 'redis', 'ratio', 'target', '' ];
-	push @lines, [ 'used', (map { sprintf '%.1f', $row->{$_}{used_per_key} } qw(artery redis)), sprintf('%.2f', $row->{ratio}), '< 1.00', verdict($row->{reached}) ];
+	push @lines, [ 'used', (map { sprintf '%.1f', $row->{$_}{used_per_key} } qw(artery redis)), ratio($row->{ratio}), '< 1.00', verdict($row->{reached}) ];
 	push @lines, [ 'resident (PSS)', (map { sprintf '%.1f', $row->{$_}{resident_per_key} } qw(artery redis)),
 		sprintf('%.2f', $row->{artery}{resident_per_key} / $row->{redis}{resident_per_key}), '', '' ];
 	push @lines, [ 'reserved for the tree', sprintf('%.1f', $row->{artery}{reserved_per_key}), '', '', '', '' ] if defined $row->{artery}{reserved_per_key};
 	push @lines, [ 'keys loaded per second', (map { commas($row->{$_}{load_rate}) } qw(artery redis)), '', '', '' ];
-	return sprintf("  %s path-like keys of %.1f bytes on average with 64-byte values; what the empty server had is taken off\n",
+	return sprintf("  %s path-like keys of %.1f bytes on average with 64-byte values; what the empty server had is taken off; one turn\n",
 		commas($row->{keys}), $row->{artery}{key_size}) . table(@lines);
 }
 
@@ -138,7 +141,7 @@ sub redo_text
 {
 	my ($row) = @_;
 	my @lines = [ 'kill -9, then start', 'artery', 'redis', 'ratio', 'target', '', 'spread artery', 'redis' ];
-	push @lines, [ 'records per second', (map { commas(of_runs($row, $_, 'rate')) } qw(artery redis)), sprintf('%.2f', $row->{ratio}),
+	push @lines, [ 'records per second', (map { commas(of_runs($row, $_, 'rate')) } qw(artery redis)), ratio($row->{ratio}),
 		'>= ' . commas($row->{target}), verdict($row->{reached}), map { spread($row, $_, 'rate') } qw(artery redis) ];
 	push @lines, [ 'start to first PONG, s', (map { sprintf '%.3f', of_runs($row, $_, 'start_seconds') } qw(artery redis)), '', '', '',
 		map { spread($row, $_, 'start_seconds') } qw(artery redis) ];

@@ -28,7 +28,7 @@
 #    has two positions, 2s-1 (in its middle: only a command on several keys can
 #    be half done) and 2s (done).  Positions that agree with every own key survive.
 #  - what is promised raises the least position: acknowledgements of a strict
-#    client, !op, waitaof, and whatever a gated reader was shown.
+#    client, of a !op that wrote, of waitaof, and whatever a gated reader was shown.
 #  - clients agree with each other: what was acknowledged before another command
 #    was sent lies before it in the log, so it survives if that one does.
 #  - shared keys: the value found was written by a surviving command, and no
@@ -212,7 +212,14 @@ sub _follow
 			$self->_change(\%changes, \%state, $key, $seq, "n:$new");
 			next;
 		}
-		if ($mine && $op eq 'get') { $self->_told($client, $command, "=$state{$key}"); next }
+		if ($mine && $op eq 'get')
+		{
+			$self->_told($client, $command, "=$state{$key}");
+			my $change = $changes{$key}[-1];
+			_require($client, 2 * $change->{seq} - $change->{several}, "$state{$key} at $key shown by a gated GET")
+			  if $command->{now} && defined $reply && $change;
+			next;
+		}
 		if ($mine && $op eq 'setget') { $self->_told($client, $command, "=$state{$key}") }
 		elsif ($mine && $op eq 'setnx')
 		{
@@ -300,10 +307,12 @@ sub check
 		$client->{changes} = $self->_follow($client, $client->{own});
 		for my $command (@{$client->{commands}})
 		{
-			my $promise = $client->{strict} || $command->{now} || ($promised // '') eq 'all'
-			  || $command->{op} eq 'waitaof' && ($command->{reply} // '') eq ':1';
-			_require($client, 2 * $command->{seq}, "acknowledged $command->{op}")
-			  if $promise && defined $command->{reply} && $command->{reply} !~ /^-/;
+			my $reply = $command->{reply} // next;
+			next if $reply =~ /^-/;
+			# what a strict client only read was written before; what NEXT only read is promised by itself, see _follow
+			my $promise = $client->{strict} || ($promised // '') eq 'all' || $command->{op} eq 'waitaof' && $reply eq ':1'
+			  || $command->{now} && $command->{op} ne 'get' && $reply ne ':0';
+			_require($client, 2 * $command->{seq}, "acknowledged $command->{op}") if $promise;
 		}
 	}
 	$self->_show($found);
@@ -398,7 +407,7 @@ sub _position
 {
 	my ($self, $client, $found) = @_;
 	my $end = 2 * @{$client->{commands}};
-	@$client{qw(low high)} = (0, $end);
+	@$client{qw(low high seen)} = (0, $end, 0);
 	my @delta = (0) x ($end + 2);
 	my %spans;
 	for my $key (@{$client->{own}})
@@ -448,6 +457,7 @@ sub _position
 			  . join('; ', @text > 6 ? (@text[0 .. 2], '...', @text[-3 .. -1]) : @text));
 		return;
 	}
+	$client->{seen} = $fitting[0];
 	if ($fitting[-1] < $client->{required})
 	{
 		$self->_fault("client $client->{name}: lost: the database is as of position $fitting[-1], but position "
@@ -473,14 +483,30 @@ sub _lost_example
 	return '';
 }
 
+# _newest_write -- the last command of a client that is known to stand in the log; undef: none
+sub _newest_write
+{
+	my ($client) = @_;
+	my $seq = int(($client->{seen} + 1) / 2);		# its keys show it
+	for (my $later = int($client->{low} / 2); $later > $seq; $later--)
+	{
+		my $command = $client->{commands}[$later - 1];
+		my ($op, $reply) = ($command->{op}, $command->{reply} // next);
+		# a FLUSHDB of what is empty writes nothing
+		return $command if $op =~ /^(?:set|mset|setget|incr)$/ && $reply !~ /^-/ || $op =~ /^(?:setnx|del)$/ && $reply =~ /^:[1-9]/;
+	}
+	return $seq ? $client->{commands}[$seq - 1] : undef;
+}
+
 # _agree -- what was acknowledged before a surviving command was sent survives as well
 sub _agree
 {
 	my ($self, $clients) = @_;
 	for my $late (@$clients)
 	{
-		next if $late->{oom} || $late->{low} < 1;
-		my $sent = $late->{commands}[int(($late->{low} + 1) / 2) - 1]{sent};
+		next if $late->{oom};
+		my $newest = _newest_write($late) // next;
+		my $sent = $newest->{sent};
 		for my $early (@$clients)
 		{
 			next if $early == $late || $early->{oom};
@@ -493,7 +519,7 @@ sub _agree
 				else { $high = $middle }
 			}
 			$self->_fault("client $early->{name}: command $low was acknowledged before client $late->{name} sent command "
-				  . int(($late->{low} + 1) / 2) . ", which survived, but only position $early->{high} is there (a hole in the log)")
+				  . "$newest->{seq}, which survived, but only position $early->{high} is there (a hole in the log)")
 			  if $early->{high} < 2 * $low;
 			$early->{low} = 2 * $low if $early->{low} < 2 * $low && $early->{high} >= 2 * $low;
 		}

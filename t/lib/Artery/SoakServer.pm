@@ -8,7 +8,7 @@ use Artery::Test;
 use Exporter 'import';
 use Test::More ();
 
-our @EXPORT = qw(wire encode plain shown worker_memory worker_clients cpu_seconds server_identity unhurt info_number);
+our @EXPORT = qw(quiet_log sanitized wire encode plain shown worker_memory worker_clients cpu_seconds server_identity unhurt info_number);
 
 sub encode { return Artery::SoakWire::encode(@_) }
 sub plain { return Artery::SoakWire::plain(@_) }
@@ -39,6 +39,19 @@ sub worker_memory
 	my $sum = 0;
 	for ($node->child_pids('worker')) { $sum += 1024 * $1 if slurp_file("/proc/$_/status") =~ /^RssAnon:\s+(\d+) kB/m }
 	return $sum;
+}
+
+# sanitized -- is this a sanitizer's build, whose memory says nothing about ours?
+my $sanitized;
+sub sanitized { return $sanitized //= index(slurp_file(artery_bin()), '__asan_init') >= 0 || index(slurp_file(artery_bin()), '__tsan_init') >= 0 }
+
+# quiet_log -- a test: the log has no line that only a fault of the server would cause
+sub quiet_log
+{
+	my ($node, $offset) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my @lines = grep { /\b(?:ERROR|FATAL|PANIC)\b|assertion|Sanitizer|runtime error|was terminated by signal/ } split /\n/, $node->log_content($offset);
+	return Test::More::is(join("\n", @lines), '', 'nothing alarming in the log of ' . $node->name);
 }
 
 # cpu_seconds -- user and system time that processes have used

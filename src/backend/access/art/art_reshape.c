@@ -20,8 +20,8 @@
  *
  * The winner of the CAS, and nobody else, retires what it has replaced: the node;
  * with a join the child, too (it can be replaced only through a slot that is
- * frozen); with a collapse the old leaf, which is marked SEEN first (design.md
- * section 9), but not its extents: they belong to the copy now.
+ * frozen); with a collapse the old leaf, which is marked SEEN first, but not its
+ * extents: they belong to the copy now.
  *
  * Not here: which node needs it (art_change.c).  Runs in any process, inside an
  * epoch.  If a process dies here: frozen words are helped by others; its private

@@ -135,16 +135,18 @@ fill_extents(Off *extent, uint32 value_len, const BytePart *parts)
 
 	for (uint32 i = 0; i < extent_count(LEAF_EXTENTS, value_len); i++)
 	{
-		size_t		left = extent_size(value_len, i);
-		uint8	   *to;
-
-		extent[i] = mem_alloc(left);
+		extent[i] = mem_alloc(extent_size(value_len, i));
 		if (extent[i] == MEM_NONE)
 		{
 			free_extents(extent, i, value_len);
 			return false;
 		}
-		to = seg_ptr(extent[i]);
+	}
+	for (uint32 i = 0; i < extent_count(LEAF_EXTENTS, value_len); i++)
+	{
+		size_t		left = extent_size(value_len, i);
+		uint8	   *to = seg_ptr(extent[i]);
+
 		while (left > 0)
 		{
 			size_t		n = Min(left, parts->len - done);

@@ -70,7 +70,8 @@ check_header(const char *path, const BaseHeader *h, uint64 system_id)
 	const char *why;
 
 	if (!base_header_valid(h, &why))
-		ereport_hint(FATAL, "Restore it from a copy of this directory.", "data file \"%s\" is damaged at offset 0: %s", path, why);
+		ereport_hint(FATAL, "Restore it from a copy of this directory.",
+					 "data file \"%s\" is damaged at offset 0: %s", path, why);
 	if (h->format_version != FORMAT_VERSION)
 		ereport_hint(FATAL, "Start it with the version of artery that wrote it.",
 					 "data file \"%s\" has format version %u, this server knows %u", path, h->format_version, FORMAT_VERSION);

@@ -34,6 +34,8 @@
 
 StoreShared *store_shared;
 
+#define MEMORY_ATTEMPTS 8
+
 static _Thread_local uint8 key_buffer[KEY_MAX];
 
 /* body parts of a record: the leaf's own head, then one part per extent */
@@ -110,20 +112,22 @@ store_view_inline(const StoreView *view)
 }
 
 /*
- * store__find_memory -- what to do when a block could not be had; outside an epoch.
+ * store__find_memory -- what to do when blocks for 'size' bytes could not be had; outside an epoch.
  *
- * Memory may be there but not yet reserved (mem_grow), or retired and waiting
- * for a grace period (a few attempts at reclaiming).  False: the writer gets -OOM.
+ * Memory may be there but not yet reserved: mem_grow adds a chunk at a time, so a
+ * long value may need many goes.  Or it is retired and waits for a grace period:
+ * a few attempts at reclaiming.  False: the writer gets -OOM.
  */
 bool
-store__find_memory(uint32 *attempts)
+store__find_memory(uint32 *attempts, uint64 size)
 {
 	Assert(!epoch_inside());
-	if (*attempts >= 8)
+	if (*attempts >= MEMORY_ATTEMPTS + size / (256 * KIB))
 		return false;
 	(*attempts)++;
 	if (mem_grow() == 0)
 		return true;
+	*attempts += (uint32) (size / (256 * KIB) / MEMORY_ATTEMPTS);	/* no chunk is left: few goes */
 	epoch_try_advance();
 	mem_reclaim();
 	return true;
@@ -281,6 +285,12 @@ new_value_len(const Attempt *a)
 	return len;
 }
 
+bool
+store_value_fits(const StoreKey *key, uint64 value_len)
+{
+	return value_len <= (uint64) set_max_value_size && WAL_RECORD_HEADER + 4 + key->len + value_len <= wal_record_max();
+}
+
 /* give_back -- nothing of this attempt was published. */
 static void
 give_back(Attempt *a)
@@ -364,7 +374,6 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 	if (art_locate(&store_shared->root, key_buffer, a->key_len, &a->pos) != ART_OK)
 		return ATTEMPT_NO_MEMORY;
 	set_view(&a->view, a->pos.leaf);
-	memset(&a->change, 0, sizeof(a->change));
 	a->action = decide(&a->view, &a->change, arg);
 	if (a->action == STORE_DELETE && !a->view.exists)
 		a->action = STORE_KEEP;
@@ -375,9 +384,7 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 	}
 	if (a->action == STORE_PUT)
 	{
-		uint64		len = new_value_len(a);
-
-		if (len > (uint64) set_max_value_size || WAL_RECORD_HEADER + a->key_len + len > wal_record_max())
+		if (!store_value_fits(a->key, new_value_len(a)))
 		{
 			art_abandon(&a->pos);
 			*status = STORE_TOO_LARGE;
@@ -410,6 +417,8 @@ store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *ou
 
 		a.key = key;
 		a.leaf = MEM_NONE;
+		set_view(&a.view, NULL);
+		memset(&a.change, 0, sizeof(a.change));
 		epoch_enter();
 		result = attempt(&a, decide, arg, &status);
 		if (result == ATTEMPT_DONE)
@@ -433,7 +442,7 @@ store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *ou
 		epoch_leave();
 		if (result == ATTEMPT_FAILED)
 			return status;
-		if (result == ATTEMPT_NO_MEMORY && !store__find_memory(&memory_attempts))
+		if (result == ATTEMPT_NO_MEMORY && !store__find_memory(&memory_attempts, new_value_len(&a)))
 			return STORE_NO_MEMORY;
 		if (result == ATTEMPT_AGAIN)
 		{

@@ -37,7 +37,7 @@ store_cursor_save(uint32 db, const void *key, uint32 key_len)
 	Off			old;
 
 	while ((off = mem_alloc(size)) == MEM_NONE)
-		if (!store__find_memory(&attempts))
+		if (!store__find_memory(&attempts, size))
 			return 0;
 	block = seg_ptr(off);
 	/* relaxed: only uniqueness matters */

@@ -103,7 +103,7 @@ store__map_install(const WalMapBody *body, Lsn lsn)
 		if (store__tree_id(old) == body->tree_id[db])
 			continue;
 		store__sweep_tree_whole(store__tree_id(old));
-		atomic_store_explicit(&store_shared->tree[old].state, TREE_FREE, memory_order_release);	/* release [store-tree]: recovery is alone */
+		store__tree_free(old);
 		index = store__tree_take(body->tree_id[db]);
 		Verify(index >= 0);
 		switch_database(db, (uint32) index, lsn);

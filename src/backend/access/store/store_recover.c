@@ -33,12 +33,15 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#define VALUE_MAX (64 * MIB)		/* the highest that max_value_size may be: what was written under another setting is as good */
 #define REDO_BATCH 16
+#define REDO_BATCH_BYTES (64 * KIB)	/* long values are not gathered: memory may be short */
 
 typedef struct RedoState
 {
 	Off			leaf[REDO_BATCH];
 	int			count;
+	uint64		bytes;			/* of bodies in the batch */
 	uint64		applied;
 	uint32		tree_index;		/* of tree_id: the last one looked up */
 	uint32		tree_id;
@@ -79,7 +82,7 @@ static void
 redo_need_memory(uint32 *attempts, Lsn at)
 {
 	epoch_leave();
-	if (!store__find_memory(attempts))
+	if (!store__find_memory(attempts, 0))
 		redo_out_of_memory(at);
 	epoch_enter();
 }
@@ -171,6 +174,7 @@ redo_flush_batch(RedoState *s)
 	}
 	epoch_leave();
 	s->count = 0;
+	s->bytes = 0;
 	s->applied++;
 	if (s->applied % 64 == 0)
 		mem_keep_ahead();
@@ -193,7 +197,7 @@ redo_leaf(RedoState *s, const WalRecord *r)
 	Off			off;
 
 	if (key_len < 4 || key_len > KEY_MAX || key_len > r->body_len
-		|| r->body_len - key_len > (uint64) set_max_value_size)
+		|| r->body_len - key_len > VALUE_MAX)
 	{
 		bad_record(r, "a key or value of impossible length");
 		return;
@@ -209,11 +213,16 @@ redo_leaf(RedoState *s, const WalRecord *r)
 	value.len = r->body_len - key_len;
 	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0,
 							 r->header->type == WAL_PUT ? 0 : LEAF_TOMBSTONE, 0)) == MEM_NONE)
-		if (!store__find_memory(&attempts))
+	{
+		/* what waits in the batch replaces versions whose memory is wanted here */
+		redo_flush_batch(s);
+		if (!store__find_memory(&attempts, r->body_len))
 			redo_out_of_memory(r->start);
+	}
 	((Leaf *) seg_ptr(off))->lsn = r->end;
 	s->leaf[s->count++] = off;
-	if (s->count == REDO_BATCH)
+	s->bytes += r->body_len;
+	if (s->count == REDO_BATCH || s->bytes > REDO_BATCH_BYTES)
 		redo_flush_batch(s);
 }
 
@@ -388,7 +397,9 @@ store_recover(const char *data_dir)
 		result.first = result.end = result.next_start = control.cut;
 	else
 	{
+		mem_use_reserve = true;
 		redo_log(wal_dir, &control, &result);
+		mem_use_reserve = false;
 		wal_sync_tail(wal_dir, result.first);
 	}
 	start_log(&control, result.next_start);

@@ -10,7 +10,8 @@
  * A dropped tree may go once the MAP record that dropped it is flushed and a
  * grace period has passed since: no reader is left that came through the old map.
  *
- * The checkpointer runs this in bounded steps; recovery sweeps at once.
+ * The checkpointer runs this in bounded steps; recovery sweeps at once.  What is
+ * not flushed yet it asks to have flushed: with durability none nobody else may.
  */
 #include "common/c.h"
 
@@ -81,25 +82,9 @@ store__sweep_tree_whole(uint32 tree_id)
 	} while (removed > 0);
 }
 
-/* pick_tree -- a dropped tree that may go now, or -1. */
-static int
-pick_tree(void)
-{
-	for (int i = 0; i < STORE_TREES; i++)
-	{
-		StoreTree  *tree = &store_shared->tree[i];
-
-		if (atomic_load_explicit(&tree->state, memory_order_acquire) == TREE_DROPPED	/* acquire [store-drop] */
-			/* relaxed: stored before state */
-			&& atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed) <= wal_flushed_lsn()
-			&& epoch_grace_passed(atomic_load_explicit(&tree->drop_epoch, memory_order_relaxed)))
-			return i;
-	}
-	return -1;
-}
-
-static void
-tree_free(int index)
+/* store__tree_free -- swept, and a grace period after its drop (or in recovery, which is alone): the place may be taken again, its counts at zero. */
+void
+store__tree_free(uint32 index)
 {
 	for (uint32 i = 0; i < proc_slot_count; i++)
 		/* relaxed: nobody has this tree any more; published by state */
@@ -107,6 +92,27 @@ tree_free(int index)
 	atomic_store_explicit(&store_shared->tree[index].state, TREE_FREE, memory_order_release);	/* release [store-tree] */
 	/* relaxed: statistics */
 	atomic_fetch_add_explicit(&store_shared->trees_swept, 1, memory_order_relaxed);
+}
+
+/* pick_tree -- a dropped tree that may go now, or -1. */
+static int
+pick_tree(void)
+{
+	for (int i = 0; i < STORE_TREES; i++)
+	{
+		StoreTree  *tree = &store_shared->tree[i];
+		Lsn			drop_lsn;
+
+		if (atomic_load_explicit(&tree->state, memory_order_acquire) != TREE_DROPPED)	/* acquire [store-drop] */
+			continue;
+		/* relaxed, both: stored before state */
+		drop_lsn = atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed);
+		if (drop_lsn > wal_flushed_lsn())
+			wal_want(drop_lsn, WAL_PERIODIC);	/* perhaps nobody else waits for it */
+		else if (epoch_grace_passed(atomic_load_explicit(&tree->drop_epoch, memory_order_relaxed)))
+			return i;
+	}
+	return -1;
 }
 
 /* sweep_tree_step -- true: a tree is being taken away and needs more steps. */
@@ -130,7 +136,7 @@ sweep_tree_step(void)
 	{
 		if (drop_removed == 0)
 		{
-			tree_free(drop_index);
+			store__tree_free((uint32) drop_index);
 			drop_index = -1;
 			return true;		/* there may be another one */
 		}
@@ -163,6 +169,16 @@ keys_total(void)
 	return sum > 0 ? (uint64) sum : 0;
 }
 
+/* memory_is_short -- less than an eighth of memory_limit is left: then every tombstone counts. */
+static bool
+memory_is_short(void)
+{
+	MemStats	stats;
+
+	mem_stats(&stats);
+	return stats.used > stats.limit - stats.limit / 8;
+}
+
 /* sweep_tombstones_step -- a pass over everything when tombstones are many; true: the pass goes on. */
 static bool
 sweep_tombstones_step(void)
@@ -175,8 +191,15 @@ sweep_tombstones_step(void)
 		uint64		made = tombstones_made();
 		uint64		left = made > swept ? made - swept : 0;
 
-		if (left < TOMBSTONES_MIN || left < keys_total() / 8 || wal_flushed_lsn() <= sweep_horizon)
+		if (left == 0 || left < keys_total() / 64)
+			return false;		/* a walk over everything for hardly anything */
+		if ((left < TOMBSTONES_MIN || left < keys_total() / 8) && !memory_is_short())
 			return false;
+		if (wal_flushed_lsn() <= sweep_horizon)
+		{
+			wal_want(wal_insert_lsn(), WAL_PERIODIC);	/* perhaps nobody else waits for it */
+			return false;
+		}
 		sweep_running = true;
 		sweep_horizon = wal_flushed_lsn();
 		sweep_kept = 0;

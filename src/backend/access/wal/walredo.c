@@ -143,7 +143,8 @@ header_defect(const Redo *r, const WalRecordHeader *h, Lsn at)
 	if (h->length > r->record_max)
 		return "length too long";
 	if (h->lsn != at)
-		return h->lsn < at && h->lsn != 0 && h->lsn % 8 == 0 ? "old record of a recycled segment" : "wrong position in record";
+		return h->lsn < at && h->lsn != 0 && h->lsn % 8 == 0 ? "old record of a recycled segment"
+			: "wrong position in record";
 	if ((uint64) h->flushed_back * 8 > at)
 		return "wrong flushed position in record";
 	return NULL;
@@ -362,25 +363,42 @@ find_later_record(Redo *r, Lsn g, Lsn *flushed)
 	return found;
 }
 
-/* refuse_missing -- the bytes at 'end' lie in a file that is not there although the log goes on. */
+/* refuse_hole -- the bytes at 'end' lie in a file that is not there, and later ones are; returns if it is not so. */
 static void
-refuse_missing(const Redo *r, Lsn end)
+refuse_hole(const Redo *r, Lsn end)
 {
 	char		missing[WAL_PATH_MAX];
 	char		behind[WAL_PATH_MAX];
 	int			next = wal__set_first_above(&r->set, end);
 
+	if (next == r->set.count || wal__set_find(&r->set, end) >= 0)
+		return;
 	wal__segment_path(missing, sizeof(missing), r->set.dir, wal__segment_of(end, r->set.segment_size));
-	if (next < r->set.count)
+	wal__set_path(&r->set, next, behind, sizeof(behind));
+	ereport_hint(FATAL, advice_missing, "log segment \"%s\" is missing: redo has come to %" LSN_FORMAT
+				 ", and the log goes on behind it in \"%s\"", missing, LSN_ARGS(r->at), behind);
+}
+
+/*
+ * refuse_cut_off -- the control slot says that the log was flushed beyond r->at:
+ * a file is missing at the end, if the one in which that position lies is not
+ * there, else the log is damaged.
+ */
+static void
+refuse_cut_off(const Redo *r, const char *where, const char *why)
+{
+	Lsn			flushed = r->options->control_flushed;
+	char		missing[WAL_PATH_MAX];
+
+	if (wal__set_find(&r->set, flushed - 1) < 0 && wal__set_find(&r->set, flushed) < 0)
 	{
-		wal__set_path(&r->set, next, behind, sizeof(behind));
-		ereport_hint(FATAL, advice_missing, "log segment \"%s\" is missing: redo has come to %" LSN_FORMAT
-					 ", and the log goes on behind it in \"%s\"", missing, LSN_ARGS(r->at), behind);
-	}
-	if (r->at < r->options->control_flushed)
+		wal__segment_path(missing, sizeof(missing), r->set.dir, wal__segment_of(flushed, r->set.segment_size));
 		ereport_hint(FATAL, advice_missing, "log segment \"%s\" is missing: the log ends at %" LSN_FORMAT
-					 ", but the control file says that it was flushed up to %" LSN_FORMAT, missing, LSN_ARGS(r->at),
-					 LSN_ARGS(r->options->control_flushed));
+					 " (%s), but the control file says that it was flushed up to %" LSN_FORMAT, missing, LSN_ARGS(r->at),
+					 where, LSN_ARGS(flushed));
+	}
+	ereport_hint(FATAL, advice_damage, "the log is damaged at %" LSN_FORMAT " (%s): %s; the control file says that it was "
+				 "flushed up to %" LSN_FORMAT, LSN_ARGS(r->at), where, why, LSN_ARGS(flushed));
 }
 
 /* refuse_damage -- returns only if the invalid record at r->at is the torn tail. */
@@ -394,15 +412,14 @@ refuse_damage(Redo *r, const char *why)
 	Lsn			flushed;
 
 	if (r->index < 0 || (why == end_why && strcmp(why, "no further segment") == 0))
-		refuse_missing(r, r->index < 0 ? r->at : end);
+		refuse_hole(r, r->index < 0 ? r->at : end);
 	place(r, r->at, where, sizeof(where));
 	if (r->jump < r->set.count)
 		ereport_hint(FATAL, advice_damage, "the log is damaged at %" LSN_FORMAT " (%s): %s; segment %016llX continues from %"
 					 LSN_FORMAT, LSN_ARGS(r->at), where, why, (unsigned long long) r->set.info[r->jump].first_lsn,
 					 LSN_ARGS(r->jump_from));
 	if (r->at < r->options->control_flushed)
-		ereport_hint(FATAL, advice_damage, "the log is damaged at %" LSN_FORMAT " (%s): %s; the control file says that it was "
-					 "flushed up to %" LSN_FORMAT, LSN_ARGS(r->at), where, why, LSN_ARGS(r->options->control_flushed));
+		refuse_cut_off(r, where, why);
 	later = find_later_record(r, r->at, &flushed);
 	if (later != LSN_NONE)
 		ereport_hint(FATAL, advice_damage, "the log is damaged at %" LSN_FORMAT " (%s): %s; the record at %" LSN_FORMAT

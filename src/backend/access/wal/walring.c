@@ -1,7 +1,7 @@
 /*
  * walring.c -- the ring, its positions, reservations, filling, and the gate.
  *
- * Design.md section 2 in code.  Workers reserve bytes by a CAS on the insert word
+ * doc/architecture.md, "A write", in code.  Workers reserve bytes by a CAS on the insert word
  * (LSN / 8 and the slot of the last reserver), publish their change elsewhere,
  * fill the record and mark their slot idle.  Nothing between wal_reserve() and
  * the end of wal_fill() sleeps, allocates or makes a system call.
@@ -99,7 +99,8 @@ wal_flushed_lsn(void)
 bool
 wal__raise(_Atomic uint64 *word, uint64 value)
 {
-	uint64		old = atomic_load_explicit(word, memory_order_seq_cst);	/* seq_cst [wal-want]: also where nothing is to be raised */
+	/* seq_cst [wal-want]: also where nothing is to be raised */
+	uint64		old = atomic_load_explicit(word, memory_order_seq_cst);
 
 	while (old < value)
 		/* seq_cst [wal-want]: wants against 'flushed', see wal_want; release [wal-completed] for completed */
@@ -131,7 +132,7 @@ wal_completed_update(void)
 
 /* ---- reserving ---- */
 
-/* wal_record_max -- bytes of a record with its padding: a quarter of the ring, and no more than the segment table can span. */
+/* wal_record_max -- bytes of a record with padding: a quarter of the ring, and no more than the segment table spans. */
 uint64
 wal_record_max(void)
 {

@@ -311,7 +311,8 @@ wanted_end(void)
 static void
 set_space_errno(int error)
 {
-	uint32		before = atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed);	/* relaxed: we alone write it */
+	/* relaxed: we alone write it */
+	uint32		before = atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed);
 
 	if (before == (uint32) error)
 		return;

@@ -119,8 +119,8 @@ open_segment(const char *path, bool lock)
 static void
 bad_header(const char *path, const char *what)
 {
-	ereport_hint(FATAL, "A segment gets its name only after its header is durable, so this file was damaged or put here later. "
-				 "Restore it from a copy of this directory; the server does not start without it.",
+	ereport_hint(FATAL, "A segment gets its name only after its header is durable, so this file was damaged or put "
+				 "here later. Restore it from a copy of this directory; the server does not start without it.",
 				 "log segment \"%s\" is damaged at offset 0: %s", path, what);
 }
 
@@ -137,7 +137,8 @@ check_header(const char *path, const WalSegmentHeader *h, Lsn name_lsn, const Wa
 					 "log segment \"%s\" is foreign: its system identifier is %016llx, this directory's is %016llx", path,
 					 (unsigned long long) h->system_id, (unsigned long long) options->system_id);
 	if (h->timeline != options->timeline)
-		ereport_hint(FATAL, "It was written after this directory and its origin went different ways. Put the right file there.",
+		ereport_hint(FATAL, "It was written after this directory and its origin went different ways. Put the right "
+					 "file there.",
 					 "log segment \"%s\" is of timeline %u, this directory is on timeline %u", path, h->timeline,
 					 options->timeline);
 	if (h->segment_size != options->segment_size)

@@ -7,8 +7,12 @@
  *      all in flight together; the last, partial block from a private copy, zero
  *      behind completed, because a block must not change while it is written
  *   2  when all of them have come back: fdatasync of each segment touched, in order
- *   3  flushed := completed (release)
+ *   3  flushed := the end of what was written (release)
  *   4  wake each process that waits for less: one wake-up per process and batch
+ *
+ * Flushed is always the end of a record.  Records carry it, and recovery takes a
+ * record that is not whole, but lies below a 'flushed' that some later record
+ * carries, for damage: half a record below flushed would make damage of a tear.
  *
  * The next batch starts when this one is over, so two writes of one block are
  * never in flight; while it runs, the next group forms by itself.  The partial
@@ -48,8 +52,8 @@
 
 #include <errno.h>
 
-#define FLUSH_MAX (16 * MIB)	/* bytes of one batch: bounds the files and requests of one round */
-#define SEGMENTS_OPEN_MAX 20	/* a batch touches at most FLUSH_MAX / 1 MiB + 2 */
+#define FLUSH_MAX (16 * MIB)	/* bytes of one batch, unless a single record is longer; and of one round of it */
+#define SEGMENTS_OPEN_MAX 20	/* a round touches at most FLUSH_MAX / 1 MiB + 2 */
 #define WRITES_MAX 64			/* ... in at most so many requests */
 #define SPIN_TURNS 200
 #define STRAGGLER_SLEEP_US 50
@@ -73,6 +77,7 @@ static struct
 	FileIo		io[WRITES_MAX];
 	int			io_count;
 	bool		told_buffered;
+	Lsn			pad_end;		/* end of the last VOID of wal_pad_flush */
 	uint64		group_since_us;		/* when a gathered want was first seen; 0: none */
 	uint64		periodic_since_us;
 	uint32		stragglers;		/* turns in a row in which nothing wanted was completed */
@@ -248,8 +253,8 @@ write_batch(Lsn from)
 			if (ios[i]->error != 0)
 			{
 				errno = ios[i]->error;
-				ereport(PANIC, "could not write %u bytes of the log to \"%s\" at offset %llu (batch from %" LSN_FORMAT "): %m",
-						ios[i]->len, file_path(ios[i]->file), (unsigned long long) ios[i]->offset, LSN_ARGS(from));
+				ereport(PANIC, "could not write %u bytes of the log to \"%s\" at offset %llu (batch from %" LSN_FORMAT
+						"): %m", ios[i]->len, file_path(ios[i]->file), (unsigned long long) ios[i]->offset, LSN_ARGS(from));
 			}
 	count(&wal_shared->writes, (uint64) writer.io_count);
 	count(&wal_shared->bytes_written, bytes);
@@ -283,22 +288,51 @@ sync_batch(Lsn from, Lsn to)
 	proc_set_wait(WAIT_NONE);
 }
 
-/* flush_upto -- steps 1 to 4 of the essay; 'to' is not above completed. */
+/*
+ * batch_end -- up to where one batch goes: 'to', or, if that is far, the end of
+ * the record with which FLUSH_MAX is reached.  Records below completed are whole,
+ * so their lengths lead from one to the next.
+ */
+static Lsn
+batch_end(Lsn flushed, Lsn to)
+{
+	Lsn			at = flushed;
+	uint64		contiguous;
+	uint32		length;
+
+	if (to - flushed <= FLUSH_MAX || set_wal_pad_flush)
+		return to;				/* with padding only 'to' is a block's end, too */
+	while (at < to && at - flushed < FLUSH_MAX)
+	{
+		memcpy(&length, wal__ring_at(at, &contiguous), sizeof(length));
+		Verify(length >= WAL_RECORD_HEADER && wal__record_size(length) <= to - at);
+		at += wal__record_size(length);
+	}
+	return at;
+}
+
+/* flush_upto -- steps 1 to 4 of the essay; 'to' is a record's end, not above completed. */
 static void
 flush_upto(Lsn to)
 {
 	Lsn			flushed = wal_flushed_lsn();
-	Lsn			from = AlignDown(flushed, WAL_BLOCK);
+	Lsn			from = AlignDown(flushed, WAL_BLOCK);	/* of a round: always a block's begin */
 	uint64		begun = clock_mono_us();
 	uint64		elapsed;
 
-	if (to - from > FLUSH_MAX)
-		to = from + FLUSH_MAX;
+	to = batch_end(flushed, to);
 	elog_doing("flushing the log");
 	FAULT_POINT("wal-before-write");
-	choose_writes(from, to);
-	write_batch(from);
-	sync_batch(from, to);
+	while (from < to)
+	{
+		Lsn			round_end = Min(from + FLUSH_MAX, to);
+
+		choose_writes(from, round_end);
+		write_batch(from);
+		sync_batch(from, round_end);
+		close_behind(round_end);
+		from = round_end;
+	}
 	FAULT_POINT("wal-before-flushed");
 	/* release [wal-flushed]: after fdatasync; seq_cst [wal-want] [wal-wait]: before wants and waiters are read */
 	atomic_store_explicit(&wal_shared->flushed, to, memory_order_seq_cst);
@@ -309,7 +343,6 @@ flush_upto(Lsn to)
 	count(&wal_shared->flush_us_total, elapsed);
 	count(&wal_shared->flush_us_histogram[log2_bucket(elapsed, lengthof(wal_shared->flush_us_histogram))], 1);
 	count(&wal_shared->group_size_histogram[log2_bucket((to - flushed) / 64, lengthof(wal_shared->group_size_histogram))], 1);
-	close_behind(to);
 	writer.group_since_us = 0;
 	writer.periodic_since_us = 0;
 	elog_doing("writing the log");
@@ -415,23 +448,26 @@ wait_completed(Lsn lsn)
 }
 
 /*
- * pad_blocks -- wal_pad_flush: up to where whole blocks can be flushed, after a
- * VOID to a block's end has been put behind 'due' if nothing else reaches it.
- * Without space for the VOID (the disk is full) the partial block is written.
+ * pad_blocks -- wal_pad_flush: up to where whole blocks can be flushed, which is
+ * the end of a VOID put behind what is due, once it and all before it are
+ * completed.  Without space for the VOID (the disk is full) the partial block is
+ * written.
  */
 static Lsn
-pad_blocks(Lsn due, Lsn completed)
+pad_blocks(Lsn flushed, Lsn due, Lsn completed)
 {
 	WalReservation r;
 
-	if (due > AlignDown(wal_insert_lsn(), WAL_BLOCK))
+	if (completed % WAL_BLOCK == 0 && completed >= due)
+		return completed;
+	if (writer.pad_end < due)
 	{
 		if (!wal__reserve_pad(&r))
 			return completed;
 		wal_fill_void(&r);
-		completed = wait_completed(r.end);
+		writer.pad_end = r.end;
 	}
-	return AlignDown(completed, WAL_BLOCK);
+	return wait_completed(writer.pad_end) >= writer.pad_end ? writer.pad_end : flushed;
 }
 
 static int64
@@ -451,7 +487,7 @@ writer_turn(bool stopping)
 	if (completed < due)
 		completed = wait_completed(due);
 	if (set_wal_pad_flush)
-		completed = pad_blocks(due, completed);
+		completed = pad_blocks(flushed, due, completed);
 	if (completed > flushed)
 	{
 		writer.stragglers = 0;
@@ -488,8 +524,8 @@ stopped(uint64 *since)
 		return true;
 	if (clock_mono_us() - *since < STOP_WAIT_US)
 		return false;
-	ereport(WARNING, "the log is flushed up to %" LSN_FORMAT " only, not to its end %" LSN_FORMAT ": a process left a reservation open",
-			LSN_ARGS(wal_flushed_lsn()), LSN_ARGS(insert));
+	ereport(WARNING, "the log is flushed up to %" LSN_FORMAT " only, not to its end %" LSN_FORMAT
+			": a process left a reservation open", LSN_ARGS(wal_flushed_lsn()), LSN_ARGS(insert));
 	return true;
 }
 

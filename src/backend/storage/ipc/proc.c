@@ -25,7 +25,7 @@ _Thread_local ProcSlot *my_slot;
 uint32		proc_slot_count;
 
 static ProcSlot *slots;
-static char *title_mark;		/* where libbsd puts a '.' behind a short title; NULL: titles are not set up */
+static char *title_mark;		/* end of the program's name as it was called; NULL: titles are not set up */
 static size_t title_room;		/* bytes of the program's name as it was called */
 
 typedef struct ProcKindEntry
@@ -181,7 +181,7 @@ proc_set_title(const char *fmt, ...)
 		return;
 	(void) strlcpy(last, title, sizeof(last));
 	setproctitle("-artery: %s", title);	/* '-': without libbsd's own prefix */
-	/* a title shorter than the program's name leaves a '.' that ps would show */
-	if (strlen("artery: ") + strlen(title) < title_room)
+	/* behind a title not longer than the program's name libbsd puts a '.' or a blank that ps would show */
+	if (strlen("artery: ") + strlen(title) <= title_room)
 		*title_mark = '\0';
 }

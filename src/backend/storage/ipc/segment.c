@@ -435,11 +435,21 @@ set_size(int fd, uint64 size)
 		}
 }
 
+/* create_memfd -- never to be executed where the kernel knows of that (since 6.3; some are told to insist on it). */
+static int
+create_memfd(unsigned int flags)
+{
+	const unsigned int noexec_seal = 0x0008U;	/* MFD_NOEXEC_SEAL */
+	int			fd = memfd_create("artery", flags | noexec_seal);
+
+	return fd < 0 && errno == EINVAL ? memfd_create("artery", flags) : fd;
+}
+
 /* open_memfd -- a sized memory file; huge: of huge pages, -1 with 'why' when refused. */
 static int
 open_memfd(uint64 size, bool huge, char *why, size_t why_size)
 {
-	int			fd = memfd_create("artery", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
+	int			fd = create_memfd(MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
 
 	if (fd < 0)
 	{

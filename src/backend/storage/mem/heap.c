@@ -29,6 +29,7 @@
 
 MemShared  *mem__shared;
 bool		mem_poison;
+bool		mem_use_reserve;
 
 static_assert(sizeof(MemCache) == 32, "no hidden growth");
 
@@ -379,6 +380,7 @@ alloc(size_t size, bool reserve)
 	Off			block;
 
 	Assert(size > 0 && size <= MEM_BLOCK_MAX);
+	reserve = reserve || mem_use_reserve;
 	/* relaxed: a bound, not an order */
 	if (unlikely(!reserve && atomic_load_explicit(&mem__shared->retired_over, memory_order_relaxed) != 0))
 		return MEM_NONE;

@@ -2,7 +2,7 @@
  * art.h -- the overlay: a lock-free adaptive radix tree in shared memory.
  *
  * After Leis et al., "The Adaptive Radix Tree" (ICDE 2013), made lock-free by
- * freezing nodes before they are copied (design.md section 3).  Knows no socket,
+ * freezing nodes before they are copied (doc/architecture.md, "The overlay").  Knows no socket,
  * no file, no setting and no log: the store brings LSNs and the log record.
  *
  * Slot words are 64-bit atomics (layout in art_internal.h): key byte, KEYED,

@@ -34,7 +34,7 @@ enum
 	LEAF_EXTENTS = 2,
 	LEAF_HAS_EXPIRY = 4,
 	LEAF_HAS_LINK = 8,
-	LEAF_SEEN = 16,			/* replaced while lsn > completed: its record must be filled, not voided (design.md section 9) */
+	LEAF_SEEN = 16,			/* replaced while lsn > completed: its record must be filled, not voided */
 	LEAF_DESCRIPTOR = 32	/* reserved for transactions */
 };
 

@@ -8,7 +8,7 @@
  * the command and runs it again.
  *
  * Every answer, also a negative one, carries a gate: the LSN that must be
- * flushed before the reply may leave (design.md section 2, "The gate").
+ * flushed before the reply may leave (doc/architecture.md, "Reading, and the gate").
  */
 #ifndef ARTERY_ACCESS_STORE_STORE_H
 #define ARTERY_ACCESS_STORE_STORE_H
@@ -81,6 +81,9 @@ typedef struct StoreWritten
 } StoreWritten;
 
 extern StoreStatus store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
+
+/* store_value_fits -- may a value be this long?  For commands on several keys, which look at all before they write any. */
+extern bool store_value_fits(const StoreKey *key, uint64 value_len);
 
 /* ---- reading ---- */
 /* store_read -- calls 'show' inside an epoch with the key's view (exists false when absent); *gate is raised, never lowered. */

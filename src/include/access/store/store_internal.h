@@ -85,11 +85,12 @@ store__count_add(uint32 tree_index, int64 delta)
 	atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_relaxed);
 }
 
-/* store__find_memory -- after MEM_NONE: outside the epoch; true: try again; attempts counts up. */
-extern bool store__find_memory(uint32 *attempts);
+/* store__find_memory -- after MEM_NONE for 'size' bytes: outside the epoch; true: try again; attempts counts up. */
+extern bool store__find_memory(uint32 *attempts, uint64 size);
 
-/* store__drop_tree_now -- recovery only: remove every key of a tree. */
+/* store__sweep_tree_whole -- recovery only: remove every key of a tree. */
 extern void store__sweep_tree_whole(uint32 tree_id);
+extern void store__tree_free(uint32 index);
 extern int store__tree_take(uint32 id);				/* index, or -1 when the table is full */
 extern void store__map_export(WalMapBody *body);
 extern void store__map_install(const WalMapBody *body, Lsn lsn);	/* recovery */

@@ -7,7 +7,7 @@
  *   insert      next byte to reserve, with the last reserver's slot: one word
  *   completed   every record below is reserved, published and filled
  *   flushed     every byte below is on stable storage
- * flushed <= completed <= insert.  Design.md section 2 has the rules.
+ * flushed <= completed <= insert.  doc/architecture.md has the rules.
  */
 #ifndef ARTERY_ACCESS_WAL_WAL_H
 #define ARTERY_ACCESS_WAL_WAL_H

@@ -124,7 +124,7 @@ extern size_t wal__set_read(const WalSegmentSet *set, Lsn lsn, void *buf, size_t
 extern WalStream *wal__stream_open(const WalSegmentSet *set, const char *purpose);
 extern void wal__stream_close(WalStream *s);
 extern void wal__stream_seek(WalStream *s, Lsn lsn);
-/* wal__stream_get -- 'len' contiguous bytes at 'at', valid until the next call; NULL: the log does not have them, see stream_end. */
+/* wal__stream_get -- 'len' contiguous bytes at 'at', valid until the next call; NULL: they are not there, see stream_end. */
 extern const uint8 *wal__stream_get(WalStream *s, Lsn at, size_t len);
 /* wal__stream_chunk -- the next piece as it comes from the file; false: no more. */
 extern bool wal__stream_chunk(WalStream *s, WalChunk *chunk);
@@ -136,7 +136,7 @@ extern uint64 wal__stream_chunks_read(const WalStream *s);
 /* ---- the walwriter ---- */
 /* wal__writer_stop -- unit tests: ends walwriter_loop() of another thread as a fast stop would. */
 extern _Atomic bool wal__writer_stop;
-/* wal__writer_turn -- one turn of the loop without its sleep; microseconds that it may sleep (-1: until woken).  Unit tests. */
+/* wal__writer_turn -- one turn of the loop without its sleep; microseconds that it may sleep, 0: again at once.  Unit tests. */
 extern int64 wal__writer_turn(void);
 extern void wal__writer_close(void);			/* unit tests: give files and queue back */
 

@@ -4,7 +4,7 @@
  * wal_redo() finds the segments, checks the headers, reads every record from
  * 'from' in log order (O_DIRECT where it was written so, several reads in
  * flight), calls 'apply', follows the gaps that segment headers state, and
- * decides between torn tail and damage (design.md section 4):
+ * decides between torn tail and damage:
  *   invalid record at G: if a later segment's header says it continues from G,
  *   replay goes on there; else damage if any valid record in the log carries
  *   flushed > G or G < control_flushed; else G is the end, the torn tail.

@@ -25,7 +25,7 @@ extern void file_close(File *f);
 extern const char *file_path(const File *f);
 extern bool file_is_direct(const File *f);
 extern int file_lock(File *f, bool wait);		/* flock LOCK_EX on this description */
-/* file_lock_bounded -- as file_lock, but for at most timeout_ms, with one log line when it does not come at once; EWOULDBLOCK then. */
+/* file_lock_bounded -- waits at most timeout_ms, with one log line if it takes long; EWOULDBLOCK: not had. */
 extern int file_lock_bounded(File *f, int64 timeout_ms) attribute_must_check;
 extern int file_size(File *f, uint64 *size) attribute_must_check;
 extern int file_truncate(File *f, uint64 size) attribute_must_check;
@@ -68,7 +68,7 @@ extern void file_queue_destroy(FileQueue *q);	/* waits for all in flight first *
 /* file_queue_register -- register [base, len) so that I/O from it skips pinning; false: goes on unregistered. */
 extern bool file_queue_register(FileQueue *q, void *base, size_t len);
 extern int file_queue_submit(FileQueue *q, FileIo *const *ios, int count);	/* starts them; completion by file_queue_wait; 0 */
-/* file_queue_run -- starts them and returns when all are done, with as few system calls as possible; the first error, or 0. */
+/* file_queue_run -- starts them and returns when all are done, in as few system calls as possible; the first error, or 0. */
 extern int file_queue_run(FileQueue *q, FileIo *const *ios, int count) attribute_must_check;
 extern void file_queue_wait(FileQueue *q, FileIo *io);		/* returns when io->done */
 extern void file_queue_poll(FileQueue *q);					/* reaps what is done */

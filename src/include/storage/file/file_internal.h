@@ -10,7 +10,7 @@
 #define FILE_MAGIC 0x454c4946
 /* Offsets, lengths and addresses of direct I/O are multiples of this; larger than any sector in use. */
 #define FILE_DIRECT_ALIGN 4096
-/* The kernel moves at most 2 GiB - 4 KiB per call; one request stays well below.  Unit tests set less (a multiple of 4 KiB). */
+/* The kernel moves at most 2 GiB - 4 KiB per call; one request stays well below.  Unit tests set less (whole blocks). */
 #define FILE_REQUEST_MAX (512 * MIB)
 extern size_t file__request_max;
 /* A transfer that is interrupted or put off this often in a row counts as failed. */
@@ -51,7 +51,7 @@ typedef enum FileCall
  * kernel said (bytes, or -errno); what it returns is to be taken instead.
  */
 #ifdef ARTERY_FAULTS
-/* file__fault_arm -- replaces what is armed in this process; unit tests.  The setting and the environment are read at first use. */
+/* file__fault_arm -- replaces what is armed in this process; unit tests.  Setting and environment are read at first use. */
 extern void file__fault_arm(const char *list);
 /* file__record_to -- replaces where this process records its calls; NULL: nowhere.  ARTERY_IO_RECORD is read at first use. */
 extern void file__record_to(const char *path);

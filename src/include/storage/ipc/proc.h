@@ -44,7 +44,7 @@ typedef struct ProcSlot
 	alignas(CACHE_LINE) _Atomic uint64 epoch_word;
 	uint32		epoch_depth;			/* nesting; owner only */
 
-	/* the reservation (design.md section 2); wal_word is CASed TENTATIVE -> OWNED by others */
+	/* the reservation; wal_word is CASed TENTATIVE -> OWNED by others */
 	alignas(CACHE_LINE) _Atomic uint64 wal_word;
 	_Atomic uint64 wal_len;				/* stored before wal_word says TENTATIVE */
 	_Atomic uint64 wal_leaf;			/* Off of the new leaf */

@@ -39,6 +39,12 @@ extern void mem_region_init(void *region);
 extern Off mem_alloc(size_t size) attribute_must_check;
 /* mem_alloc_reserve -- as mem_alloc, but may use the reserve kept for structural copies, tombstones, sweeper and checkpointer. */
 extern Off mem_alloc_reserve(size_t size) attribute_must_check;
+/*
+ * mem_use_reserve -- this process' mem_alloc may use the reserve, too.  For
+ * recovery: what fitted when it was written must fit when it is redone, though
+ * blocks may fall into spans another way.
+ */
+extern bool mem_use_reserve;
 extern void mem_free(Off block, size_t size);	/* never published, or past its grace period; size as given to mem_alloc */
 extern void mem_retire(Off block, size_t size);	/* unlinked; inside an epoch or not */
 
