@@ -171,7 +171,7 @@ client_text_write(ClientEntry *e, const ClientText *text)
 
 	memcpy(words, text, sizeof(words));
 	atomic_store_explicit(&e->sequence, sequence + 1, memory_order_relaxed);	/* relaxed: the fence orders it */
-	atomic_thread_fence(memory_order_release);	/* odd before any word */
+	atomic_thread_fence(memory_order_release);	/* release [client-text]: odd before any word */
 	for (size_t i = 0; i < CLIENT_TEXT_WORDS; i++)
 		atomic_store_explicit(&e->text[i], words[i], memory_order_relaxed);	/* relaxed: between the sequence's stores */
 	atomic_store_explicit(&e->sequence, sequence + 2, memory_order_release);	/* release [client-text] */
@@ -190,7 +190,7 @@ client_text_read(ClientEntry *e, uint64 id, ClientText *text)
 			continue;
 		for (size_t w = 0; w < CLIENT_TEXT_WORDS; w++)
 			words[w] = atomic_load_explicit(&e->text[w], memory_order_relaxed);	/* relaxed: checked below */
-		atomic_thread_fence(memory_order_acquire);	/* the words before the second look */
+		atomic_thread_fence(memory_order_acquire);	/* acquire [client-text]: the words before the second look */
 		if (atomic_load_explicit(&e->sequence, memory_order_relaxed) != before)
 			continue;
 		memcpy(text, words, sizeof(words));

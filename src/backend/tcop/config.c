@@ -274,11 +274,6 @@ set_look(Session *s, uint32 i, NewSetting *to)
 		set_failed(s, i, err);
 		return false;
 	}
-	if (strcmp(to->name, "requirepass") == 0 && to->value[0] == '\0' && set_listen_addresses[0] != '\0')
-	{
-		set_failed(s, i, "requirepass may not be empty while listen_addresses is not");
-		return false;
-	}
 	return true;
 }
 

@@ -185,7 +185,7 @@ freeze_word(_Atomic uint64 *slot)
 	 * see FROZEN and copy as well.  The bit is the same for all who set it.
 	 */
 	if ((atomic_load_explicit(slot, memory_order_relaxed) & SLOT_FROZEN) == 0)	/* relaxed: the RMW decides */
-		atomic_fetch_or_explicit(slot, SLOT_FROZEN, memory_order_acq_rel);
+		atomic_fetch_or_explicit(slot, SLOT_FROZEN, memory_order_acq_rel);	/* acq_rel: see above */
 }
 
 /*

@@ -103,9 +103,9 @@ search16(_Atomic uint64 *slot, uint32 target, uint32 *first_free)
 	uint32		found;
 
 	/* from memory, not from what the twin has just read */
-	atomic_signal_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);	/* seq_cst, for the compiler alone */
 	found = search16_simd(slot, target, first_free);
-	atomic_signal_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);	/* seq_cst, for the compiler alone */
 	if (before < 16)
 		Assert(found == before);	/* a key stays where it is */
 	else
