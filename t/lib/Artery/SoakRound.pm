@@ -16,6 +16,7 @@
 #   fast          SIGINT to the postmaster: an orderly stop, at which nothing acknowledged is lost
 #   recovery      group, then killed again once or more while it starts and recovers
 #   twice         group, started, killed at once again
+#   startup       group, then the startup process alone is killed in the middle of recovery
 #   client        one writer is killed in mid-pipeline, then group
 package Artery::SoakRound;
 use strict;
@@ -27,7 +28,7 @@ use Artery::Test;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @KINDS = qw(group frozen postmaster worker walwriter checkpointer segv quit fast recovery twice client);
+our @KINDS = qw(group frozen postmaster worker walwriter checkpointer segv quit fast recovery twice startup client);
 our @WRITERS = (1, 2, 3);
 use constant { SEQUENCER => 9, READERS_FROM => 20 };
 
@@ -129,7 +130,7 @@ sub _kill
 	my ($self, $plan) = @_;
 	my ($node, $kind) = ($self->{node}, $plan->{kill});
 	my @all = $node->all_pids;
-	if ($kind =~ /^(?:group|recovery|twice)$/) { $self->_kill_all }
+	if ($kind =~ /^(?:group|recovery|twice|startup)$/) { $self->_kill_all }
 	elsif ($kind eq 'client')
 	{
 		my ($pid) = grep { $self->{pids}{$_} == $WRITERS[$self->{number} % @WRITERS] } keys %{$self->{pids}};
@@ -180,6 +181,23 @@ sub _start_again
 			sleep rand $plan->{pause};
 			$self->_kill_all;
 		}
+	}
+	elsif ($kind eq 'startup')
+	{
+		$node->start(no_wait => 1);
+		my $postmaster;
+		poll_until(sub { $postmaster = _postmaster($node) }) or die 'no server starts';
+		my ($startup, $ready);
+		# it lives for some milliseconds only, and may have done its work before we see it
+		while (!$startup && !$ready && Artery::Cluster::alive($postmaster))
+		{
+			($startup) = $node->child_pids('startup');
+			$ready = $node->state eq 'ready';
+		}
+		kill 'KILL', $startup if $startup;
+		# the server recovers anew, or gives up: then it is for us to start it
+		poll_until(sub { $node->state eq 'ready' || !Artery::Cluster::alive($postmaster) }) or die 'neither ready nor gone';
+		return $node->wait_ready if Artery::Cluster::alive($postmaster);
 	}
 	elsif ($kind eq 'twice')
 	{

@@ -334,7 +334,6 @@ publish(Attempt *a, StoreStatus *status)
 			*status = STORE_DISK_FULL;
 			return ATTEMPT_FAILED;
 	}
-	FAULT_POINT("store-after-reserve");
 	leaf->lsn = a->reservation.end;
 	if (!art_raise_dirty(&a->pos, a->reservation.end))
 	{
@@ -349,7 +348,6 @@ publish(Attempt *a, StoreStatus *status)
 		wal_fill_void(&a->reservation);
 		return ATTEMPT_AGAIN;
 	}
-	FAULT_POINT("store-after-publish");
 	wal_fill(&a->reservation, a->action == STORE_DELETE ? WAL_DELETE : WAL_PUT, 0, (uint16) a->key_len,
 			 a->body_crc, record_part, a->part_count);
 	if (old != NULL)

@@ -28,6 +28,7 @@ FAULT_POINT_ENTRY("wal-before-wake", STEP, "walwriter: 'flushed' has advanced, n
 FAULT_POINT_ENTRY("wal-after-wake", STEP, "walwriter: the waiters are woken")
 FAULT_POINT_ENTRY("wal-segment-open", STEP, "walwriter: goes over to another segment")
 FAULT_POINT_ENTRY("wal-reserved", STEP, "a process owns a reservation and has not published")
+FAULT_POINT_ENTRY("store-before-publish", STEP, "the dirty LSN is raised on the path, the leaf is not published")
 FAULT_POINT_ENTRY("wal-before-fill", STEP, "a record is published and not filled in")
 FAULT_POINT_ENTRY("wal-before-idle", STEP, "a record is filled in, the process slot still says OWNED")
 /* making a segment */
