@@ -138,6 +138,9 @@ my @own_table = (
 	[['CONFIG', 'GET', 'appendonly'], '["appendonly" "yes"]'], [['CONFIG', 'GET', 'max_clients', 'MAXCLIENTS'], '["maxclients" "10000" "max_clients" "10000"]'],
 	[['COMMAND', 'GETKEYSANDFLAGS', 'DEL', 'a', 'b'], '[["a" [RM delete]] ["b" [RM delete]]]'],
 	[['COMMAND', 'GETKEYS', 'RANGE', '-', '+'], '-ERR The command has no key arguments'],
+	(map { [$_, sprintf "-ERR too many arguments for '%s' command (2000, maximum 1024)", join '|', map { lc } @$_[0 .. ($_->[0] eq 'INFO' ? 0 : 1)]] }
+		['INFO', ('x') x 1999], ['CONFIG', 'GET', ('x') x 1998], ['COMMAND', 'INFO', ('x') x 1998], ['COMMAND', 'DOCS', ('x') x 1998], ['CLIENT', 'LIST', 'ID', (1) x 1997],
+		['CLIENT', 'KILL', ('x') x 1998]),
 	[['LOLWUT'], "-ERR unknown command 'LOLWUT', with args beginning with: "], [['LPUSH', 'a', 'b'], "-ERR unknown command 'LPUSH', with args beginning with: 'a' 'b' "],
 );
 

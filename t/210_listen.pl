@@ -10,6 +10,7 @@ use Artery::Client;
 use Artery::SoakWire;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
+use POSIX ();
 use Test::More;
 
 sub encode { return Artery::SoakWire::encode(@_) }
@@ -126,6 +127,40 @@ subtest 'event_method epoll' => sub {
 	is(join(' ', map { length $wires[7 - $_]->ok('GET', "key$_") } 0 .. 7), join(' ', map { 10 ** ($_ % 6) } 0 .. 7), 'it serves');
 	like($wires[0]->ok('INFO', 'artery'), qr/event_method=epoll.*event_method=epoll/s, 'INFO says so');
 	$node->stop('fast');
+};
+
+# refuse_io_uring -- from here on this process and its children get $errno from io_uring_setup, as in many containers
+sub refuse_io_uring
+{
+	my ($errno) = @_;
+	my ($PRCTL, $IO_URING_SETUP) = (157, 425);
+	my $filter = join '', map { pack 'SCCL', @$_ } [0x20, 0, 0, 0], [0x15, 0, 1, $IO_URING_SETUP], [0x06, 0, 0, 0x00050000 | $errno], [0x06, 0, 0, 0x7fff0000];
+	my $program = pack 'S x6 P', 4, $filter;
+	syscall($PRCTL, 38, 1, 0, 0, 0) == 0 or return 0;		# no new privileges
+	return syscall($PRCTL, 22, 2, $program, 0, 0) == 0;		# filter
+}
+
+subtest 'io_uring refused' => sub {
+	plan skip_all => 'numbers of system calls are those of x86_64' if (POSIX::uname())[4] ne 'x86_64';
+	my $node = Artery::Cluster->new('refused');
+	$node->init(workers => 2);
+	my $pid = fork // die "fork: $!";
+	if (!$pid)
+	{
+		POSIX::_exit(2) unless refuse_io_uring(POSIX::EPERM());
+		POSIX::_exit(eval { $node->start; 1 } ? 0 : 1);
+	}
+	waitpid $pid, 0;
+	SKIP: {
+		skip 'no filter on system calls here', 7 if $? >> 8 == 2;
+		is($?, 0, 'the server starts');
+		$node->wait_ready;
+		is(scalar(() = $node->log_content =~ /io_uring is refused \(io_uring_setup: Operation not permitted\): this worker uses epoll/g), 2, 'one line for each worker');
+		my @wires = map { Artery::SoakWire->connect($node->socket_path) } 1 .. 4;
+		is($_->ok('INCR', 'n') > 0, 1, 'it serves') for @wires;
+		like($wires[0]->ok('INFO', 'artery'), qr/event_method=epoll.*event_method=epoll/s, 'INFO says how');
+		$node->stop('fast');
+	}
 };
 
 subtest 'while the log is being loaded' => sub {

@@ -181,7 +181,7 @@ subtest 'hiredis' => sub {
 	plan skip_all => 'hiredis is not installed' if $code;
 	my $build = test_root() . '/build/clients';
 	File::Path::make_path($build);
-	($code, my ($out, $err)) = run_command([$ENV{CC} // 'gcc', qw(-std=gnu11 -Wall -Wextra -Werror -O1 -o), "$build/hiredis_client",
+	($code, my ($out, $err)) = run_command([(split ' ', $ENV{CC} // 'gcc'), qw(-std=gnu11 -Wall -Wextra -Werror -O1 -o), "$build/hiredis_client",
 			"$clients/hiredis_client.c", split ' ', $flags]);
 	is($code, 0, 'hiredis_client builds') or return diag("$out$err");
 	library('hiredis', ["$build/hiredis_client", $socket]);

@@ -82,6 +82,7 @@ sub many
 	my ($node) = @_;
 	my $identity = server_identity($node);
 	my $watch = wire($node);
+	is(info_number($watch, 'process_id', 'server'), $node->pid, 'INFO names the postmaster');
 	my @workers = $node->child_pids('worker');
 	my $memory = worker_memory($node);
 	my @wires = map { wire($node) } 1 .. $count;

@@ -618,6 +618,46 @@ test_threads_central(void **state)
 	assert_nothing_used();
 }
 
+/* a word that a central list has had never comes back: what a slow process read cannot fool its CAS */
+static void
+test_words_do_not_return(void **state)
+{
+	enum { WORDS = 3000, SIZE = 4200, HELD = 12 };
+	static uint64 seen[WORDS];
+	_Atomic uint64 *word;
+	uint64		rng = test_seed();
+	Off			held[HELD] = {0};
+	uint32		count = 0;
+	uint32		again = 0;
+	uint64		last = 0;
+
+	(void) state;
+	test_segment(8 * MIB, SLOTS);
+	word = &mem__shared->class[mem__class_of(SIZE)].batches;
+	while (count < WORDS)
+	{
+		uint32		at = (uint32) (test_random(&rng) % HELD);
+
+		if (held[at] == 0)
+			held[at] = must_alloc(SIZE);
+		else
+		{
+			mem_free(held[at], SIZE);
+			held[at] = 0;
+		}
+		if (*word == last)
+			continue;
+		last = *word;
+		for (uint32 i = 0; i < count; i++)
+		{
+			assert_true(seen[i] != last);
+			again += (seen[i] & MEM_REF_MASK) == (last & MEM_REF_MASK);
+		}
+		seen[count++] = last;
+	}
+	assert_true(again > WORDS);	/* the same block was in front often enough */
+}
+
 /* each thread fills its share of a small heap with one size after the other, so that all of them live on passes over the others' spans */
 static void *
 phases_thread(void *arg)
@@ -691,6 +731,7 @@ main(void)
 		cmocka_unit_test_teardown(test_retired_waits_for_readers, test_teardown),
 		cmocka_unit_test_teardown(test_retired_is_bounded, test_teardown),
 		cmocka_unit_test_teardown(test_retire_parts, test_teardown),
+		cmocka_unit_test_teardown(test_words_do_not_return, test_teardown),
 		cmocka_unit_test_teardown(test_threads_free, test_teardown),
 		cmocka_unit_test_teardown(test_threads_retire, test_teardown),
 		cmocka_unit_test_teardown(test_threads_central, test_teardown),

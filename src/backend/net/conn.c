@@ -24,6 +24,9 @@
 #include "utils/elog.h"
 #include "utils/settings.h"
 
+#define ACCEPT_RETRY_US 100000		/* after the system had no descriptor for a connection */
+#define ACCEPT_WARNING_US 10000000	/* and how often that is logged */
+
 /* ---- opening ---- */
 static void
 address_text(const struct sockaddr_storage *address, char *to, size_t size)
@@ -128,11 +131,17 @@ net__on_accept(Listener *l, int fd)
 	{
 		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
 		{
+			static uint64 said_us;
+
 			errno = -fd;
-			ereport_hint(WARNING, "Raise the limit on open files (ulimit -n) or lower max_clients.",
-						 "could not accept a connection: %m");
+			if (said_us == 0 || net__worker.now_us - said_us > ACCEPT_WARNING_US)
+			{
+				ereport_hint(WARNING, "Raise the limit on open files (ulimit -n) or lower max_clients.",
+							 "could not accept a connection, trying again: %m");
+				said_us = net__worker.now_us;
+			}
 			net__event->listen_stop(l);
-			l->retry_us = net__worker.now_us + 100000;
+			l->retry_us = net__worker.now_us + ACCEPT_RETRY_US;
 		}
 		return;
 	}

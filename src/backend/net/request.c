@@ -17,22 +17,15 @@
 #include "utils/elog.h"
 #include "utils/settings.h"
 
-#define BATCH_MAX 32			/* commands parsed ahead */
+#define BATCH_MAX TCOP_PREFETCH_MAX	/* commands parsed ahead */
 #define WORDS_MAX 256			/* their arguments together */
 #define COMMANDS_PER_TURN 1024
 #define OUTPUT_PER_TURN (1 * MIB)
 #define BACKLOG_PAUSE (256 * KIB)	/* unprocessed bytes from which on no more are received */
 #define BUFFER_MIN (16 * KIB)
 
-typedef struct Request
-{
-	const BytePart *argv;
-	uint32		argc;
-	size_t		end;			/* offset behind it */
-} Request;
-
 /* one worker is one thread: the batch in hand is the process' */
-static Request batch[BATCH_MAX];
+static TcopRequest batch[BATCH_MAX];
 static BytePart words[WORDS_MAX];
 static BytePart *long_words;	/* of a command with more words than that */
 static uint32 long_words_size;
@@ -104,7 +97,7 @@ parse_ahead(Conn *c, const uint8 *data, size_t len, size_t at, Ahead *a)
 			return;
 		}
 		at += p->pos;
-		batch[a->count++] = (Request) {argv, p->argc, at};
+		batch[a->count++] = (TcopRequest) {argv, p->argc, NULL, at};
 		if (unlikely(p->is_inline))
 		{
 			resp_reset(p);
@@ -161,14 +154,12 @@ run_batch(Conn *c, const Ahead *a, size_t at, bool *parked)
 
 	*parked = false;
 	if (a->count > 1)
-		for (uint32 i = 0; i < a->count; i++)
-			if (batch[i].argc > 1)
-				tcop_prefetch(s, batch[i].argv, batch[i].argc);
+		tcop_prefetch(s, batch, a->count);
 	for (uint32 i = 0; i < a->count; i++)
 	{
 		if (likely(batch[i].argc > 0))
 		{
-			TcopResult	result = tcop_run(s, batch[i].argv, batch[i].argc);
+			TcopResult	result = tcop_run(s, &batch[i]);
 
 			if (unlikely(result != TCOP_DONE))
 			{
@@ -280,11 +271,19 @@ make_room(Conn *c, size_t len)
 	}
 	need = Max(need, Min(need * 2, (size_t) resp_wanted(&c->parser)));
 	need = Max(need, (size_t) BUFFER_MIN);
-	in = malloc(need);
-	Verify(in != NULL);
-	if (have > 0)
+	if (c->in_start == 0)
+	{
+		in = realloc(c->in, need);	/* of a long one the pages move, not the bytes */
+		Verify(in != NULL);
+		net__worker.in_bytes -= c->in_size;
+	}
+	else
+	{
+		in = malloc(need);
+		Verify(in != NULL);
 		memcpy(in, c->in + c->in_start, have);
-	net__request_free(c);
+		net__request_free(c);
+	}
 	c->in = in;
 	c->in_end = have;
 	c->in_size = need;

@@ -44,7 +44,8 @@ const EventOps *net__event;
 size_t
 net_region_size(void)
 {
-	return AlignUp(stats_region_size(proc_kind_slots(PROC_WORKER)), CACHE_LINE) + client_table_size((uint32) set_max_clients);
+	return AlignUp(stats_region_size(proc_kind_slots(PROC_WORKER)), CACHE_LINE) +
+		client_table_size((uint32) set_max_clients);
 }
 
 void
@@ -53,8 +54,8 @@ net_region_init(void *region)
 	uint32		workers = proc_kind_slots(PROC_WORKER);
 
 	stats_region_init(region, workers);
-	client_table_init((char *) region + AlignUp(stats_region_size(workers), CACHE_LINE), (uint32) set_max_clients, workers,
-					  proc_first_slot(PROC_WORKER));
+	client_table_init((char *) region + AlignUp(stats_region_size(workers), CACHE_LINE), (uint32) set_max_clients,
+					  workers, proc_first_slot(PROC_WORKER));
 }
 
 /* ---- start ---- */
@@ -426,6 +427,10 @@ next_deadline(void)
 			sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
 	if (w->phase == STOPPING_FAST)
 		sleep = Min(sleep, w->stop_deadline_us > w->now_us ? w->stop_deadline_us - w->now_us : 0);
+	if (w->phase == SERVING)
+		for (int i = 0; i < net__listener_count; i++)
+			if (!net__listener[i].accepting && net__listener[i].fd >= 0)
+				sleep = Min(sleep, net__listener[i].retry_us > w->now_us ? net__listener[i].retry_us - w->now_us : 0);
 	return sleep;
 }
 

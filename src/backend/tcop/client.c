@@ -11,7 +11,7 @@
 #include "utils/clock.h"
 #include "utils/settings.h"
 
-#define LIST_ENTRIES_PER_RUN 256
+#define LIST_ENTRIES_PER_RUN 256	/* without ids; fewer with many */
 #define LINE_MAX_BYTES 1024
 
 static const char *const policy_names[] = {"immediate", "group", "periodic", "none"};
@@ -328,6 +328,8 @@ list_begin(Session *s, ListState *state)
 	bool		normal = true;
 	int64		id;
 
+	if (tcop__too_many(s))
+		return false;
 	if (s->argc == 4 && tcop__arg_is(s, 2, "type"))
 	{
 		if (!type_known(s, 3, &normal))
@@ -373,6 +375,7 @@ tcop__client_list(Session *s)
 	char		line[LINE_MAX_BYTES];
 	uint8		header[40];
 	uint32		n;
+	uint32		portion;
 	uint64		len;
 
 	if (state == NULL)
@@ -381,7 +384,8 @@ tcop__client_list(Session *s)
 		if (!list_begin(s, state))
 			return TCOP_DONE;
 	}
-	for (n = 0; n < LIST_ENTRIES_PER_RUN && state->next < client_table->entry_count; n++)
+	portion = state->first_id == 0 ? LIST_ENTRIES_PER_RUN : Max(LIST_ENTRIES_PER_RUN * 16 / s->argc, 1u);
+	for (n = 0; n < portion && state->next < client_table->entry_count; n++)
 	{
 		ClientEntry *e = &client_table->entry[state->next++];
 		uint64		id = atomic_load_explicit(&e->id, memory_order_acquire);	/* acquire [client-id] */
@@ -456,12 +460,15 @@ kill_filter(Session *s, KillFilter *f)
 		{
 			if (value->len != 7 || memcmp(value->data, "default", 7) != 0)
 			{
-				reply_error(&s->out, "ERR No such user '%.*s'", (int) Min((size_t) 128, value->len), (const char *) value->data);
+				reply_error(&s->out, "ERR No such user '%.*s'", (int) Min((size_t) 128, value->len),
+							(const char *) value->data);
 				return false;
 			}
 		}
-		else if (tcop__arg_is(s, i, "skipme") && (text_is(value->data, value->len, "yes") || text_is(value->data, value->len, "no")))
-			f->skip_me = text_is(value->data, value->len, "yes");
+		else if (tcop__arg_is(s, i, "skipme") && tcop__arg_is(s, i + 1, "yes"))
+			f->skip_me = true;
+		else if (tcop__arg_is(s, i, "skipme") && tcop__arg_is(s, i + 1, "no"))
+			f->skip_me = false;
 		else
 			goto syntax;
 	}
@@ -530,7 +537,7 @@ tcop__client_kill(Session *s)
 			reply_ok(&s->out);
 		return TCOP_DONE;
 	}
-	if (!kill_filter(s, &filter))
+	if (tcop__too_many(s) || !kill_filter(s, &filter))
 		return TCOP_DONE;
 	killed = kill_all(s, &filter);
 	reply_int(&s->out, killed);

@@ -208,6 +208,8 @@ tcop__command_info(Session *s)
 {
 	if (s->argc == 2)
 		return tcop__command(s);
+	if (tcop__too_many(s))
+		return TCOP_DONE;
 	reply_array(&s->out, s->argc - 2);
 	for (uint32 i = 2; i < s->argc; i++)
 	{
@@ -322,6 +324,8 @@ tcop__command_docs(Session *s)
 				reply_docs(&s->out, &command_table[i]);
 		return TCOP_DONE;
 	}
+	if (tcop__too_many(s))
+		return TCOP_DONE;
 	for (uint32 i = 2; i < s->argc; i++)
 		known += find_any(&s->argv[i]) != NULL;
 	reply_map(&s->out, known);

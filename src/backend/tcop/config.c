@@ -175,6 +175,8 @@ tcop__config_get(Session *s)
 	char		value[VALUE_TEXT_MAX];
 	uint64		count = 0;
 
+	if (tcop__too_many(s))
+		return TCOP_DONE;
 	for (size_t i = 0; i < lengthof(redis_names); i++)
 		count += asked_for(s, redis_names[i].name);
 	for (int i = 0; i < settings_count(); i++)

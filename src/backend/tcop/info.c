@@ -210,7 +210,7 @@ info_memory(Session *s, Text *t)
 
 	(void) s;
 	mem_stats(&mem);
-	used = mem.used + mem.retired + buffers;
+	used = mem.used + buffers;
 	rss = sums->private_bytes + sums->shared_bytes;
 	/* relaxed: for people; a lost race loses a peak that another INFO saw */
 	peak = Max(used, atomic_load_explicit(&stats_shared->peak_memory, memory_order_relaxed));
@@ -220,7 +220,8 @@ info_memory(Session *s, Text *t)
 	add_bytes(t, "used_memory_rss", rss);
 	add_bytes(t, "used_memory_peak", peak);
 	add(t, "used_memory_peak_perc:%.2f%%\r\n", peak > 0 ? 100.0 * (double) used / (double) peak : 100.0);
-	add(t, "used_memory_overhead:%llu\r\nused_memory_dataset:%llu\r\n", (ull) (buffers + mem.retired), (ull) mem.used);
+	add(t, "used_memory_overhead:%llu\r\nused_memory_dataset:%llu\r\n", (ull) (buffers + mem.retired),
+		(ull) (mem.used - Min(mem.retired, mem.used)));
 	add_bytes(t, "total_system_memory", (uint64) sysconf(_SC_PHYS_PAGES) * (uint64) sysconf(_SC_PAGESIZE));
 	add_bytes(t, "maxmemory", (uint64) set_memory_limit);
 	add(t, "maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_clients_normal:%llu\r\n",
@@ -369,7 +370,10 @@ info_keyspace(Session *s, Text *t)
 	}
 }
 
-/* add_histogram -- "<=bound:count" for what is not zero; bucket i holds values below unit << i. */
+/*
+ * add_histogram -- "<bound=count" for what is not zero; bucket i holds values from
+ * unit << i (the first: from 0) to below unit << (i + 1).
+ */
 static void
 add_histogram(Text *t, const char *name, _Atomic uint64 *bucket, int count, uint64 unit)
 {
@@ -382,7 +386,7 @@ add_histogram(Text *t, const char *name, _Atomic uint64 *bucket, int count, uint
 
 		if (n == 0)
 			continue;
-		add(t, "%s<%llu=%llu", separator, (ull) (unit << i), (ull) n);
+		add(t, "%s<%llu=%llu", separator, (ull) (unit << (i + 1)), (ull) n);
 		separator = ",";
 	}
 	add(t, "\r\n");
@@ -470,8 +474,10 @@ info_artery(Session *s, Text *t)
 		segment_huge_page_state());
 	info_artery_log(t);
 	add(t, "epoch:%llu\r\nepoch_lag:%llu\r\nepoch_oldest_process:%u\r\n", (ull) epoch_current(), (ull) lag, oldest);
-	add(t, "memory_limit:%llu\r\nmemory_reserved:%llu\r\nmemory_used:%llu\r\nmemory_retired:%llu\r\nmemory_cached:%llu\r\n",
-		(ull) mem.limit, (ull) mem.reserved, (ull) mem.used, (ull) mem.retired, (ull) mem.cached);
+	add(t, "memory_limit:%llu\r\nmemory_reserved:%llu\r\nmemory_used:%llu\r\nmemory_retired:%llu\r\nmemory_cached:%llu\r\n"
+		"memory_spans_free:%llu\r\nmemory_lost:%llu\r\n",
+		(ull) mem.limit, (ull) mem.reserved, (ull) mem.used, (ull) mem.retired, (ull) mem.cached, (ull) mem.spans_free,
+		(ull) mem.lost);
 	add(t, "replies_gated_now:%llu\r\nreplies_gated:%llu\r\nreplies_released:%llu\r\ncommands_parked:%llu\r\n"
 		"multi_key_retries:%llu\r\nloop_turns:%llu\r\nloop_sleeps:%llu\r\n",
 		(ull) stats_level(offsetof(StatsWorker, gated)), (ull) stats_sum(STAT_GATED), (ull) stats_sum(STAT_RELEASED),
@@ -521,8 +527,11 @@ section_wanted(Session *s, const Section *section)
 TcopResult
 tcop__info(Session *s)
 {
-	Text		t = {malloc(16384), 0, 16384};
+	Text		t = {NULL, 0, 16384};
 
+	if (tcop__too_many(s))
+		return TCOP_DONE;
+	t.data = malloc(t.size);
 	Verify(t.data != NULL);
 	for (size_t i = 0; i < lengthof(sections); i++)
 	{

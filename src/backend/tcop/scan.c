@@ -583,7 +583,7 @@ range_begin(Session *s, Listing *l)
 	return true;
 }
 
-/* next_bound -- writes the reply's place to go on at, a bulk string of 'kind' and the last entry, or nil; returns its length. */
+/* next_bound -- writes where the next page begins, a bulk string of 'kind' and the last entry, or nil; returns its length. */
 static uint32
 next_bound(const Session *s, const Listing *l, uint8 *to, char kind)
 {

@@ -98,7 +98,8 @@ tcop__waitaof(Session *s)
 		reply_error(&s->out, "ERR value is out of range, must be between 0 and 1");
 		return TCOP_DONE;
 	}
-	if (!tcop__arg_positive(s, 2, &replicas) || !tcop__arg_int(s, 3, &timeout_ms, "timeout is not an integer or out of range"))
+	if (!tcop__arg_positive(s, 2, &replicas) ||
+		!tcop__arg_int(s, 3, &timeout_ms, "timeout is not an integer or out of range"))
 		return TCOP_DONE;
 	if (timeout_ms < 0)
 	{

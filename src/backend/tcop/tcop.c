@@ -115,12 +115,12 @@ error_loading(Session *s, const Command *c)
 	return true;
 }
 
-/* command_begin -- find and check it; false: an error has been answered. */
+/* command_begin -- find (unless c is it already) and check it; false: an error has been answered. */
 static bool
-command_begin(Session *s)
+command_begin(Session *s, const Command *c)
 {
-	const Command *c = command_find(s->argv[0].data, s->argv[0].len);
-
+	if (c == NULL)
+		c = command_find(s->argv[0].data, s->argv[0].len);
 	if (unlikely(c == NULL))
 	{
 		error_unknown(s);
@@ -195,13 +195,13 @@ command_end(Session *s)
 }
 
 TcopResult
-tcop_run(Session *s, const BytePart *argv, uint32 argc)
+tcop_run(Session *s, const TcopRequest *request)
 {
 	TcopResult	result;
 
-	Assert(s->magic == SESSION_MAGIC && argc > 0);
-	s->argv = argv;
-	s->argc = argc;
+	Assert(s->magic == SESSION_MAGIC && request->argc > 0);
+	s->argv = request->argv;
+	s->argc = request->argc;
 	if (likely(s->command == NULL))
 	{
 		s->step = 0;
@@ -211,7 +211,7 @@ tcop_run(Session *s, const BytePart *argv, uint32 argc)
 		s->out_start = s->out.appended;
 		s->out_errors = s->out.errors;
 		s->next_armed = s->next_durability != SESSION_POLICY_SERVER;
-		if (unlikely(!command_begin(s)))
+		if (unlikely(!command_begin(s, request->command)))
 		{
 			command_end(s);
 			return TCOP_DONE;
@@ -258,17 +258,25 @@ tcop__state(Session *s, size_t size, void (*state_free)(void *state))
 }
 
 void
-tcop_prefetch(const Session *s, const BytePart *argv, uint32 argc)
+tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count)
 {
-	const Command *c = command_find(argv[0].data, argv[0].len);
-	StoreKey	key;
+	StoreKey	keys[TCOP_PREFETCH_MAX];
+	uint32		n = 0;
 
-	if (c == NULL || c->first_key == 0 || (uint32) c->first_key >= argc || argv[c->first_key].len > KEY_USER_MAX)
+	for (uint32 i = 0; i < count && n < TCOP_PREFETCH_MAX; i++)
+	{
+		TcopRequest *r = &requests[i];
+		const Command *c = r->argc > 1 ? command_find(r->argv[0].data, r->argv[0].len) : NULL;
+
+		r->command = c;
+		if (c != NULL && c->first_key != 0 && (uint32) c->first_key < r->argc &&
+			r->argv[c->first_key].len <= KEY_USER_MAX)
+			keys[n++] = (StoreKey) {s->db, (uint32) r->argv[c->first_key].len, r->argv[c->first_key].data};
+	}
+	if (n < 2)
 		return;
-	key.db = s->db;
-	key.len = (uint32) argv[c->first_key].len;
-	key.data = argv[c->first_key].data;
-	store_prefetch(&key);
+	for (uint32 i = 0; i < n; i++)
+		store_prefetch(&keys[i]);
 }
 
 bool
@@ -301,6 +309,16 @@ tcop__arg_positive(Session *s, uint32 i, int64 *value)
 		return true;
 	reply_error(&s->out, "ERR value is out of range, must be positive");
 	return false;
+}
+
+bool
+tcop__too_many(Session *s)
+{
+	if (likely(s->argc <= TCOP_WORDS_MAX))
+		return false;
+	reply_error(&s->out, "ERR too many arguments for '%s' command (%u, maximum %d)", s->command->name, s->argc,
+				TCOP_WORDS_MAX);
+	return true;
 }
 
 void

@@ -103,7 +103,8 @@ group(Reader *r, UsageNode *first)
 
 	if (first->next == NULL)
 		return first;
-	if (first->kind == USAGE_TOKEN && first->next->next == NULL && first->next->kind != USAGE_TOKEN && !first->next->optional)
+	if (first->kind == USAGE_TOKEN && first->next->next == NULL && first->next->kind != USAGE_TOKEN &&
+		!first->next->optional)
 	{
 		memcpy(first->next->token, first->token, sizeof(first->token));
 		return first->next;

@@ -15,16 +15,26 @@
 extern void tcop_start(uint32 worker);
 /* tcop_turn -- once per turn of the loop: the time that commands see. */
 extern void tcop_turn(uint64 now_us);
+/* TcopRequest -- one command as it came: its words, valid until it is done. */
+typedef struct TcopRequest
+{
+	const BytePart *argv;
+	uint32		argc;
+	const Command *command;		/* if tcop_prefetch has looked it up already, else NULL */
+	size_t		end;			/* net's: offset behind it in the bytes that were received */
+} TcopRequest;
+
 /*
- * tcop_run -- begins the command argv[0..argc), or goes on with the one that
+ * tcop_run -- begins the command of a request, or goes on with the one that
  * session->command names.  On TCOP_DONE, session->reply_gate and policy say
  * when the reply may leave.
  */
-extern TcopResult tcop_run(Session *s, const BytePart *argv, uint32 argc);
+extern TcopResult tcop_run(Session *s, const TcopRequest *request);
 /* tcop_cancel -- the connection goes away in the middle of a command. */
 extern void tcop_cancel(Session *s);
-/* tcop_prefetch -- start loading the way to the command's first key. */
-extern void tcop_prefetch(const Session *s, const BytePart *argv, uint32 argc);
+/* tcop_prefetch -- start loading the ways to the first keys of commands that will run next; notes which commands they are. */
+#define TCOP_PREFETCH_MAX 32
+extern void tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count);
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
 /* tcop_auth_required -- does this session still have to give a password? */

@@ -43,6 +43,9 @@ tcop__arg_is(const Session *s, uint32 i, const char *word)
 {
 	return text_is(s->argv[i].data, s->argv[i].len, word);
 }
+/* tcop__too_many -- more words than a command about the server, which is done in one run, may have; then that is answered. */
+#define TCOP_WORDS_MAX 1024
+extern bool tcop__too_many(Session *s);
 extern void tcop__error_syntax(Session *s);
 extern void tcop__error_arity(Session *s);
 

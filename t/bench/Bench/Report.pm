@@ -194,6 +194,7 @@ sub text
 	$text .= "\nmemory\n" . memory_text($kind{memory}[0]) if $kind{memory};
 	$text .= "\nredo\n" . redo_text($kind{redo}[0]) if $kind{redo};
 	$text .= "\nstart\n" . start_text($kind{start}[0]) if $kind{start};
+	$text .= "\nFAILED: $_" for @{ $report->{failures} // [] };
 	return $text;
 }
 
