@@ -523,7 +523,7 @@ test_history(void **state)
 {
 	size_t		count;
 	size_t		kinds[5] = {0};
-	Op		   *all = run(test_rounds("ARTERY_HISTORY_OPS", TEST_TSAN ? 10000 : 40000), false, &count);
+	Op		   *all = run(test_rounds("ARTERY_HISTORY_OPS", TEST_TSAN ? 30000 : 200000), false, &count);
 	ArtStats	stats;
 	char		err[200];
 	uint8		from[KEY_MAX];

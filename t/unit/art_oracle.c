@@ -613,7 +613,7 @@ run_shape(Shape shape, uint64 ops)
 static void
 test_shapes(void **state)
 {
-	uint64		ops = test_rounds("ARTERY_ART_OPS", TEST_TSAN ? 6000 : 50000);
+	uint64		ops = test_rounds("ARTERY_ART_OPS", TEST_TSAN ? 2500 : 50000);
 
 	(void) state;
 	rng = test_seed();

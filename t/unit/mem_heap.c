@@ -128,7 +128,7 @@ test_random_blocks(void **state)
 	(void) state;
 	test_segment(64 * MIB, SLOTS);
 	memset(held, 0, sizeof(held));
-	for (uint32 i = 0; i < 120000; i++)
+	for (uint32 i = 0; i < (TEST_TSAN ? 12000 : 120000); i++)
 	{
 		Held	   *h = &held[test_random(&rng) % HELD];
 

@@ -154,7 +154,14 @@ net__on_accept(Listener *l, int fd)
 	worker = client_worker_choose(net__worker.index);
 	if (worker != net__worker.index)
 	{
-		if (net__handover_send(worker, fd, l->is_unix))
+		/*
+		 * seq_cst [net-stop] with may_end: a worker that has ended has seen the
+		 * stop order and then no connection counted to it; so whoever counts one
+		 * later sees the order and keeps the connection.
+		 */
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load_explicit(&seg_control->server_state, memory_order_acquire) < SERVER_STOPPING_SMART &&	/* acquire [server-state] */
+			net__handover_send(worker, fd, l->is_unix))
 		{
 			close(fd);
 			return;
@@ -210,9 +217,9 @@ net__on_receive(Conn *c, const uint8 *data, ssize_t len)
 			net__request_received(c, data, (size_t) len);
 		return;
 	}
-	if (len < 0 || c->queue == QUEUE_WAIT)
+	if (len < 0 || (c->queue == QUEUE_WAIT && c->session.wait_lsn == LSN_MAX))
 	{
-		net__conn_close(c);		/* broken, or nobody left to wait */
+		net__conn_close(c);		/* broken, or a wait that nothing ends with nobody left to wait */
 		return;
 	}
 	/* what it has asked for is still answered: it may have closed its sending side only */

@@ -220,7 +220,16 @@ take_over(void)
 
 	net__worker.handover_waiting = false;
 	while (net__handover_receive(&fd, &is_unix))
-		net__conn_open(fd, is_unix);
+	{
+		if (net__worker.phase != STOPPING_FAST)
+			net__conn_open(fd, is_unix);
+		else
+		{
+			close(fd);
+			client_worker_give(net__worker.index);
+			client_place_give();
+		}
+	}
 }
 
 /* obey_kills -- CLIENT KILL by clients of any worker. */
@@ -490,6 +499,7 @@ may_end(void)
 	if (likely(w->phase == SERVING))
 		return false;
 	/* a connection counted to us may still be on its way */
+	atomic_thread_fence(memory_order_seq_cst);	/* seq_cst [net-stop] with net__on_accept */
 	if (w->phase == STOPPING_SMART)
 		return w->connections == 0 &&
 			atomic_load_explicit(&client_table->worker[w->index].connections, memory_order_relaxed) == 0;

@@ -168,7 +168,7 @@ info_server(Session *s, Text *t)
 	add(t, "os:%s %s %s\r\narch_bits:64\r\n", u.sysname, u.release, u.machine);
 	add(t, "multiplexing_api:%s\r\n",
 		tcop_event_methods[atomic_load_explicit(&stats_mine->event_method, memory_order_relaxed)]);
-	add(t, "process_id:%u\r\n", atomic_load_explicit(&proc_slot(0)->pid, memory_order_relaxed));
+	add(t, "process_id:%d\r\n", (int) getppid());	/* the postmaster, of which every worker is a child */
 	add(t, "run_id:%016llx%016llx%08x\r\n", (ull) seg_control->system_id,
 		(ull) atomic_load_explicit(&seg_control->start_wall_us, memory_order_relaxed),
 		atomic_load_explicit(&seg_control->generation, memory_order_relaxed));

@@ -28,15 +28,17 @@ tcop__del(Session *s)
 	}
 	for (; s->step < s->argc; s->step++)
 	{
+		StoreStatus status;
 		StoreWritten w;
 		TcopResult	result;
 
 		if (done++ == TCOP_KEYS_PER_RUN)
 			return TCOP_AGAIN;
 		key = (StoreKey) {s->db, (uint32) s->argv[s->step].len, s->argv[s->step].data};
-		if (!tcop__status(s, store_write(&key, decide_delete, NULL, &w), &result))
-			return result;
+		status = store_write(&key, decide_delete, NULL, &w);
 		tcop__changed(s, &w);
+		if (!tcop__status(s, status, &result))
+			return result;
 		s->count += w.changed;
 	}
 	reply_int(&s->out, s->count);

@@ -259,7 +259,7 @@ output_cut(Output *o, uint64 appended)
 		OutChunk   *t = o->tail;
 		uint32		have = t->end - t->start;
 
-		if (have > excess)
+		if (have >= excess)		/* an emptied chunk stays: it may be the one that output_begin returned */
 		{
 			t->end -= (uint32) excess;
 			return;

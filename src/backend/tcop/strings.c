@@ -200,12 +200,14 @@ static bool
 write_key(Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
 {
 	StoreKey	key;
+	StoreStatus status;
 
 	*result = TCOP_DONE;
-	if (!tcop__arg_key(s, 1, &key) || !tcop__status(s, store_write(&key, decide, arg, w), result))
+	if (!tcop__arg_key(s, 1, &key))
 		return false;
+	status = store_write(&key, decide, arg, w);
 	tcop__changed(s, w);
-	return true;
+	return tcop__status(s, status, result);
 }
 
 /* write_taking -- ... by a decision that takes the old value. */
@@ -338,6 +340,7 @@ tcop__mset(Session *s)
 	for (; s->step < s->argc; s->step += 2)
 	{
 		SetArg		arg = {.value = &s->argv[s->step + 1]};
+		StoreStatus status;
 		StoreWritten w;
 		TcopResult	result;
 
@@ -346,9 +349,10 @@ tcop__mset(Session *s)
 		key.db = s->db;
 		key.len = (uint32) s->argv[s->step].len;
 		key.data = s->argv[s->step].data;
-		if (!tcop__status(s, store_write(&key, decide_set, &arg, &w), &result))
-			return result;
+		status = store_write(&key, decide_set, &arg, &w);
 		tcop__changed(s, &w);
+		if (!tcop__status(s, status, &result))
+			return result;
 	}
 	reply_ok(&s->out);
 	return TCOP_DONE;

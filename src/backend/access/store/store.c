@@ -437,6 +437,11 @@ store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *ou
 			epoch_leave();
 			return STORE_OK;
 		}
+		/* a refusal may tell what was seen, too */
+		out->changed = false;
+		out->existed = a.view.exists;
+		out->gate = a.view.lsn;
+		raise_gate(&out->gate, key->db, LSN_NONE);
 		epoch_leave();
 		if (result == ATTEMPT_FAILED)
 			return status;

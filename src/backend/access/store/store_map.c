@@ -232,13 +232,16 @@ store_flush_cancel(StoreFlushJob *job)
 uint64
 store_count(uint32 db, Lsn *gate)
 {
-	uint32		index = store__tree_index(db);
+	uint32		index;
 	int64		sum = 0;
 	Lsn			insert;
 
+	epoch_enter();				/* or the tree might be swept and its place taken by another one's */
+	index = store__tree_index(db);
 	for (uint32 i = 0; i < proc_slot_count; i++)
-		/* relaxed: exact whenever nobody is writing */
-		sum += atomic_load_explicit(&store_shared->counts[i].keys[index], memory_order_relaxed);
+		/* acquire [store-count]: the insert position read below covers what was counted; exact whenever nobody is writing */
+		sum += atomic_load_explicit(&store_shared->counts[i].keys[index], memory_order_acquire);
+	epoch_leave();
 	insert = wal_insert_lsn();
 	*gate = Max(*gate, insert);
 	return sum > 0 ? (uint64) sum : 0;

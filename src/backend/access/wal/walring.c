@@ -296,7 +296,7 @@ ring_copy(Lsn at, const void *data, size_t len)
 /*
  * seed_of -- of the segment in which the record starts.  The entry was made
  * before 'prepared' allowed this reservation (acquire in check_space), and it is
- * used for another segment only when completed has passed this one.
+ * used for another segment only when flushed has passed this one.
  */
 static uint64
 seed_of(Lsn start)

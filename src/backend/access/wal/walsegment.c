@@ -247,7 +247,7 @@ enter(Lsn first_lsn, uint64 seed)
 {
 	WalSegmentEntry *entry = &wal_shared->segment[(first_lsn / wal_shared->segment_size) % WAL_SEGMENT_TABLE];
 
-	/* relaxed: nobody looks here before 'prepared' says so; the old owner's last record is completed */
+	/* relaxed: nobody looks here before 'prepared' says so; the old owner's last record is flushed */
 	atomic_store_explicit(&entry->first_lsn, 0, memory_order_relaxed);
 	entry->seed = seed;
 	atomic_store_explicit(&entry->first_lsn, first_lsn, memory_order_release);	/* release [wal-segment-entry] */
@@ -345,8 +345,8 @@ wal_segments_prepare(void)
 
 	if (first_lsn == 0 || first_lsn >= wanted_end())
 		return false;
-	/* the entry in the table is still somebody's: wait until the log has gone on */
-	if (first_lsn + wal_shared->segment_size > wal_completed_lsn() + WAL_SEGMENT_TABLE * wal_shared->segment_size)
+	/* the entry in the table is still somebody's, of the walwriter in the end: wait until the log behind it is flushed */
+	if (first_lsn + wal_shared->segment_size > wal_flushed_lsn() + WAL_SEGMENT_TABLE * wal_shared->segment_size)
 		return false;
 	if (prep.retry_at_us != 0 && clock_mono_us() < prep.retry_at_us)
 		return false;

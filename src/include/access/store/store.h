@@ -80,6 +80,8 @@ typedef struct StoreWritten
 	Lsn			gate;		/* the new version if changed, else that of what was seen */
 } StoreWritten;
 
+/* store_write -- 'out' is set whatever the status: an error that a decision led to is gated as well. */
+
 extern StoreStatus store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
 
 /* store_value_fits -- may a value be this long?  For commands on several keys, which look at all before they write any. */

@@ -81,8 +81,8 @@ store__count_add(uint32 tree_index, int64 delta)
 {
 	_Atomic int64 *cell = &store_shared->counts[my_slot->number].keys[tree_index];
 
-	/* relaxed: only this process writes the cell; readers want a recent value only */
-	atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_relaxed);
+	/* only this process writes the cell; release [store-count]: after the reservation of what is counted */
+	atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_release);
 }
 
 /* store__find_memory -- after MEM_NONE for 'size' bytes: outside the epoch; true: try again; attempts counts up. */
