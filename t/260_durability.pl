@@ -106,6 +106,7 @@ subtest 'the gate' => sub {
 		is($wire{periodic}->ok('SET', 'k', 'v1'), 'OK', 'durability periodic: too');
 		is($wire{none}->ok('GET', 'k'), 'v1', '... and its value is seen by those who are not gated');
 		is($wire{none}->ok('SETNX', 'k', 'x'), 0, '... and its negative answers');
+		is($wire{none}->ok('SET', 'big', 'b' x 900_000), 'OK', '... and a large one');
 		$waits->('OK', 'SET', 'k2', 'v');
 		$waits->('v1', 'GET', 'k');
 		$waits->(1, 'EXISTS', 'k');
@@ -122,6 +123,9 @@ subtest 'the gate' => sub {
 		$waits->(42, 'INCR', 'number');
 		$waits->([undef, ['unrelated/a', 'unrelated/b']], 'RANGE', '(o~', '[zzz');		# it lacks zone/gone
 		$waits->([], 'KEYS', 'zone/*');
+		# errors tell of the value, too
+		$waits->('-ERR value is not an integer or out of range', 'INCR', 'k');
+		$waits->('-ERR string exceeds maximum allowed size (proto-max-bulk-len)', 'APPEND', 'big', 'b' x 200_000);
 		$wire{dbsize} = policy('immediate');
 		$wire{dbsize}->queue(encode('DBSIZE'))->turn(0);
 		$at_once->('o', 'GET', 'old');

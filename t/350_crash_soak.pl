@@ -219,9 +219,13 @@ sub forge_live
 {
 	my ($ledger, $found) = @_;
 	subtest 'the checker on a real round, forged' => sub {
+		# what commands without an answer may have changed proves nothing
+		my @open = map { my $c = $_; @{$c->{commands}}[$c->{acked} .. $#{$c->{commands}}] } values %{$ledger->{client}};
+		plan skip_all => 'a flush was on its way' if grep { $_->{op} =~ /flush/ } @open;
+		my %open = map { $_ => 1 } map { @{$_->{args}} } @open;
 		# keys whose value was written by an acknowledged command, oldest first (all clients are strict in this round)
 		my @keys = map { $_->[1] } sort { $a->[0] <=> $b->[0] }
-		  map { $found->{$_} =~ /^\d+\.(\d+)\.(\d+)\./ && $ledger->client($1)->{acked} >= $2 ? [$2, $_] : () } grep { /^o/ } keys %$found;
+		  map { $found->{$_} =~ /^\d+\.(\d+)\.(\d+)\./ && $ledger->client($1)->{acked} >= $2 ? [$2, $_] : () } grep { /^o/ && !$open{$_} } keys %$found;
 		plan skip_all => 'the round wrote too little' if @keys < 10;
 		is(scalar again($ledger, $found), '', 'as it is');
 		for my $key ($keys[0], $keys[@keys / 2], $keys[-1])

@@ -680,7 +680,17 @@ sub tidy
 	%writer = ();
 	kill_all();
 	if ($option{keep}) { say_line("\nthe directory is kept: $dir") }
-	else { remove_tree($dir) }
+	else
+	{
+		# what a server that was killed leaves in shared memory; its next start would remove it
+		if (open my $file, '<', "$data/artery.pid")
+		{
+			my $name = (<$file>)[4] // '';
+			chomp $name;
+			unlink "/dev/shm$name" if $name =~ m{^/artery-[\w.]+$};
+		}
+		remove_tree($dir);
+	}
 	undef $dir;
 }
 

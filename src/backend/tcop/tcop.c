@@ -273,10 +273,8 @@ tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count)
 			r->argv[c->first_key].len <= KEY_USER_MAX)
 			keys[n++] = (StoreKey) {s->db, (uint32) r->argv[c->first_key].len, r->argv[c->first_key].data};
 	}
-	if (n < 2)
-		return;
-	for (uint32 i = 0; i < n; i++)
-		store_prefetch(&keys[i]);
+	if (n > 1)
+		store_prefetch_batch(keys, (int) n);
 }
 
 bool

@@ -50,5 +50,5 @@ SETTING_TIME_MS(checkpoint_report_interval, 60000, 1000, 86400000, LIVE, "How of
 SETTING_SECTION(reporting, "Reporting")
 SETTING_ENUM(log_min_messages, LOG, "debug2=0 debug1=1 info=2 log=3 warning=4 error=5 fatal=6 panic=7", LIVE, "The least level that is logged.")
 SETTING_BOOL(log_connections, false, LIVE, "Log each connection with its peer's uid, gid and pid.")
-SETTING_BOOL(restart_after_crash, true, RELOAD, "After a child died of its own fault: recover and serve again (true), or stop (false).")
+SETTING_BOOL(restart_after_crash, true, RELOAD, "After a child died of its own fault: recover and serve again (on), or stop (off).")
 SETTING_STRING(fault_points, "", START, "Test builds only: fault points to arm, as name:action[:nth], separated by commas.")

@@ -172,6 +172,9 @@ sub remove
 {
 	my ($self) = @_;
 	$self->kill9 if $running{ $self->{pid} // 0 };
+	# what a killed server leaves in shared memory
+	my $name = (split /\n/, slurp("$self->{dir}/artery.pid") // '')[4];
+	unlink "/dev/shm$name" if defined $name && $name =~ m{^/artery-[\w.]+$};
 	remove_tree($self->{dir});
 	unlink $self->{log}, $self->{socket};
 }

@@ -170,14 +170,28 @@ store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, vo
 	return same;
 }
 
+/*
+ * store_prefetch_batch -- keys beyond STORE_PREFETCH_MAX, and bytes of a key beyond
+ * PREFETCH_KEY_BYTES, are left out: nothing depends on it.
+ */
+#define PREFETCH_KEY_BYTES 128
+
 void
-store_prefetch(const StoreKey *key)
+store_prefetch_batch(const StoreKey *keys, int count)
 {
-	uint32		len;
+	uint8		bytes[STORE_PREFETCH_MAX][4 + PREFETCH_KEY_BYTES];
+	BytePart	part[STORE_PREFETCH_MAX];
+	int			n = Min(count, STORE_PREFETCH_MAX);
 
 	epoch_enter();
-	len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
-	art_prefetch(&store_shared->root, key_buffer, len);
+	for (int i = 0; i < n; i++)
+	{
+		uint32		tree_id = store__tree_id(store__tree_index(keys[i].db));
+
+		part[i].data = bytes[i];
+		part[i].len = store__build_key(bytes[i], tree_id, keys[i].data, Min(keys[i].len, (uint32) PREFETCH_KEY_BYTES));
+	}
+	art_prefetch_batch(&store_shared->root, part, n);
 	epoch_leave();
 }
 

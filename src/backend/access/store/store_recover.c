@@ -147,13 +147,18 @@ apply_put(Off off, uint32 tree_index)
 static void
 redo_flush_batch(RedoState *s)
 {
+	BytePart	key[REDO_BATCH];
+
 	epoch_enter();
 	for (int i = 0; i < s->count; i++)
 	{
 		const Leaf *leaf = seg_ptr(s->leaf[i]);
 
-		art_prefetch(&store_shared->root, leaf_key(leaf), leaf->key_len);
+		key[i].data = leaf_key(leaf);
+		key[i].len = leaf->key_len;
 	}
+	if (s->count > 1)
+		art_prefetch_batch(&store_shared->root, key, s->count);
 	for (int i = 0; i < s->count; i++)
 	{
 		const Leaf *leaf = seg_ptr(s->leaf[i]);
@@ -389,6 +394,12 @@ store_recover(const char *data_dir)
 	seg_control->system_id = control.system_id;
 	ereport(LOG, "%s: system %016llx, timeline %u, redo from %" LSN_FORMAT, control_state_name(control.state),
 			(unsigned long long) control.system_id, control.timeline, LSN_ARGS(control.cut));
+	if ((uint64) set_wal_segment_size != control.wal_segment_size)
+	{
+		ereport(LOG, "wal_segment_size is %llu MB here: artery_ctl init fixed it, the setting counts for new directories only",
+				(unsigned long long) (control.wal_segment_size / MIB));
+		set_wal_segment_size = (int64) control.wal_segment_size;
+	}
 	store__map_install(&control.map, control.cut);
 	wal_shared->timeline = control.timeline;
 	wal_shared->segment_size = control.wal_segment_size;

@@ -196,7 +196,8 @@ wal__set_load(WalSegmentSet *set, const WalRedoOptions *options)
 	if (error != 0)
 	{
 		errno = error;
-		ereport(FATAL, "could not list log directory \"%s\": %m", set->dir);
+		ereport_hint(FATAL, "The log is a part of the database: restore the directory from a copy.",
+					 "could not list log directory \"%s\": %m", set->dir);
 	}
 	for (int i = 0; i < set->count; i++)
 		if (set->info[i].first_lsn + set->segment_size > options->from)

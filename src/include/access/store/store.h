@@ -91,8 +91,9 @@ extern bool store_value_fits(const StoreKey *key, uint64 value_len);
 /* store_read -- calls 'show' inside an epoch with the key's view (exists false when absent); *gate is raised, never lowered. */
 typedef void (*StoreShow)(const StoreView *view, void *arg);
 extern StoreStatus store_read(const StoreKey *key, StoreShow show, void *arg, Lsn *gate) attribute_must_check;
-/* store_prefetch -- for pipelined batches: start loading the way to a key; decides nothing. */
-extern void store_prefetch(const StoreKey *key);
+/* store_prefetch_batch -- for pipelines: load the ways to several keys at once, so that their misses overlap; worth it from two on.  Decides nothing. */
+#define STORE_PREFETCH_MAX 32
+extern void store_prefetch_batch(const StoreKey *keys, int count);
 
 /*
  * store_read_large -- for values too long to copy in one epoch: copies piece by
