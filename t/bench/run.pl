@@ -200,6 +200,7 @@ sub turns
 		for my $who (qw(artery redis))
 		{
 			push @{ $result{$who} }, benchmark($row, $server{$who}, $count{$who});
+			$count{$who} = int($result{$who}[-1]{rate} * $option{seconds}) + $row->{clients} * $row->{pipeline};
 			note(sprintf '  %-12s %-7s %d: %s/s', $row->{name}, $who, $turn, commas($result{$who}[-1]{rate}));
 		}
 	}

@@ -358,21 +358,46 @@ op_give_up(Shape shape)
 	ArtPos		pos;
 	Off			leaf;
 
-	epoch_enter();
-	assert_int_equal(art_locate(&shared->root, key, len, &pos), ART_OK);
-	assert_is(pos.leaf, find(key, len));
-	leaf = leaf_build(key, (uint16) len, &part, 1, 0, 0);
-	assert_int_not_equal(leaf, MEM_NONE);
-	if (random_below(4) != 0)
+	/* memory may be there but not reserved yet, or wait for a grace period */
+	for (int attempt = 0; attempt < 100; attempt++)
 	{
-		assert_int_equal(art_prepare(&pos, leaf), ART_OK);
-		if (random_below(2) == 0)
-			assert_true(art_raise_dirty(&pos, atomic_load(&shared->lsn)));
+		ArtResult	result;
+
+		epoch_enter();
+		result = art_locate(&shared->root, key, len, &pos);
+		assert_int_equal(result, ART_OK);
+		assert_is(pos.leaf, find(key, len));
+		leaf = leaf_build(key, (uint16) len, &part, 1, 0, 0);
+		if (leaf == MEM_NONE)
+			result = ART_NO_MEMORY;
+		else if (random_below(4) != 0)
+		{
+			result = art_prepare(&pos, leaf);
+			if (result == ART_OK && random_below(2) == 0)
+				assert_true(art_raise_dirty(&pos, atomic_load(&shared->lsn)));
+		}
+		art_abandon(&pos);
+		art_abandon(&pos);
+		if (leaf != MEM_NONE)
+			leaf_free(leaf);
+		epoch_leave();
+		if (result == ART_OK)
+			return;
+		assert_int_equal(mem_grow(), 0);
 	}
-	art_abandon(&pos);
-	art_abandon(&pos);
-	leaf_free(leaf);
-	epoch_leave();
+	fail_msg("no memory for a write");
+}
+
+/* announce -- a split of this node, in the slot of a process that died before it came to the CAS. */
+static void
+announce(_Atomic uint64 *slot, uint32 match)
+{
+	ProcSlot   *dead = proc_slot(1);
+	uint64		place = match + 1;
+
+	atomic_store(&dead->intent_old, atomic_load(slot) | (place & SLOT_SPARE_MASK) << SLOT_SPARE_SHIFT);
+	atomic_store(&dead->intent_new, slot_word(0, TAG_INNER, 64) | (place >> SLOT_SPARE_BITS) << SLOT_SPARE_SHIFT);
+	atomic_store(&dead->intent_parent, seg_off((void *) slot));
 }
 
 /*
@@ -385,7 +410,8 @@ op_freeze(Shape shape)
 {
 	uint8		key[KEY_MAX + 1];
 	uint32		len = make_or_take(shape, key);
-	uint64		word = atomic_load(&shared->root.slot);
+	_Atomic uint64 *at = &shared->root.slot;
+	uint64		word = atomic_load(at);
 	uint32		depth = 0;
 
 	epoch_enter();
@@ -394,8 +420,9 @@ op_freeze(Shape shape)
 		ArtNode    *node = art__node(slot_ref(word));
 		uint64		meta = atomic_load(&node->meta);
 		uint32		type = meta_type(meta);
-		_Atomic uint64 *at;
 
+		if (random_below(4) == 0)
+			announce(at, random_below(meta_prefix_len(meta) + 2));
 		if (random_below(3) == 0)
 			art__freeze(node, meta);
 		else if (random_below(3) == 0)
@@ -797,6 +824,34 @@ test_refused_changes_nothing(void **state)
 	assert_int_equal(after.used, before.used);
 }
 
+/* a process dies between freezing a node for a split and the CAS: the next writer makes the split, not just a copy */
+static void
+test_help_finishes_a_split(void **state)
+{
+	ArtPos		pos;
+
+	(void) state;
+	test_segment(64 * MIB, SLOTS);
+	assert_int_not_equal(test_write("prefixXa", 8, "v", 1, TEST_PUT, LSN_STEP, NULL), 0);
+	assert_int_not_equal(test_write("prefixXb", 8, "v", 1, TEST_PUT, LSN_STEP, NULL), 0);
+	assert_int_equal(count_nodes(N4), 1);
+	epoch_enter();
+	assert_int_equal(art_locate(&shared->root, "preY", 4, &pos), ART_OK);
+	assert_int_equal(pos.kind, POS_SPLIT_PREFIX);
+	assert_int_equal(pos.prefix_match, 3);
+	announce(pos.path[0].slot, pos.prefix_match);
+	art__freeze(art__node(pos.path[0].node), atomic_load(&art__node(pos.path[0].node)->meta));
+	epoch_leave();
+
+	assert_int_not_equal(test_write("prefixXc", 8, "v", 1, TEST_PUT, LSN_STEP, NULL), 0);
+	assert_int_equal(count_nodes(N4), 2);
+	epoch_enter();
+	assert_int_equal(art_locate(&shared->root, "preY", 4, &pos), ART_OK);
+	assert_int_equal(pos.kind, POS_FREE);
+	assert_int_equal(pos.depth, 1);
+	epoch_leave();
+}
+
 /* when memory is full: writers are refused, deleting and sweeping work, and then there is room again */
 static void
 test_full_memory(void **state)
@@ -881,6 +936,7 @@ main(void)
 		cmocka_unit_test_teardown(test_types, test_teardown),
 		cmocka_unit_test_teardown(test_nulls_are_dropped, test_teardown),
 		cmocka_unit_test_teardown(test_refused_changes_nothing, test_teardown),
+		cmocka_unit_test_teardown(test_help_finishes_a_split, test_teardown),
 		cmocka_unit_test_teardown(test_full_memory, test_teardown),
 		cmocka_unit_test_teardown(test_deepest, test_teardown),
 		cmocka_unit_test_teardown(test_shapes, test_teardown),

@@ -177,10 +177,12 @@ test_table_bound(void **state)
 	assert_true(wal_segments_prepare());	/* would be number 256 behind FIRST - 1: free */
 	unit_prepare_all();
 	assert_true(atomic_load(&wal_shared->prepared) == FIRST + 256 * UNIT_SEGMENT);
-	atomic_store(&wal_shared->completed, FIRST + UNIT_SEGMENT - 8);
+	/* the walwriter needs the entry until all of its segment is flushed */
+	atomic_store(&wal_shared->completed, FIRST + 2 * UNIT_SEGMENT);
+	atomic_store(&wal_shared->flushed, FIRST + UNIT_SEGMENT - 8);
 	unit_prepare_all();
 	assert_true(atomic_load(&wal_shared->prepared) == FIRST + 256 * UNIT_SEGMENT);
-	atomic_store(&wal_shared->completed, FIRST + UNIT_SEGMENT);
+	atomic_store(&wal_shared->flushed, FIRST + UNIT_SEGMENT);
 	unit_prepare_all();
 	assert_true(atomic_load(&wal_shared->prepared) == FIRST + 257 * UNIT_SEGMENT);
 }

@@ -24,7 +24,7 @@ sub median
 sub of_runs
 {
 	my ($row, $who, $what) = @_;
-	return median(map { $_->{$what} } @{ $row->{$who} });
+	return median(grep { defined } map { $_->{$what} } @{ $row->{$who} });
 }
 
 # The least and the greatest of the runs, as part of their median: "97-104 %".
@@ -115,7 +115,8 @@ sub cost_table
 		'generator % artery', 'redis', 'commits/flush' ];
 	for my $row (@rows)
 	{
-		my $commits = defined $row->{artery}[0]{commits_per_flush} && $row->{command} eq 'set';
+		# A short turn of a periodic row may see no flush at all.
+		my $commits = $row->{command} eq 'set' && grep { defined $_->{commits_per_flush} } @{ $row->{artery} };
 		push @lines, [ row_title($row), (map { my $what = $_; map { sprintf '%.0f', of_runs($row, $_, $what) } qw(artery redis) } qw(p50_us p99_us)),
 			(map { sprintf '%.2f', of_runs($row, $_, 'server_us') } qw(artery redis)),
 			(map { sprintf '%.0f', 100 * of_runs($row, $_, 'generator_cpu') } qw(artery redis)),

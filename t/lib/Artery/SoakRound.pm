@@ -110,9 +110,15 @@ sub _kill_all
 	my $postmaster;
 	poll_until(sub { $postmaster = _postmaster($node) }) or die 'no server to kill';
 	my @pids = $node->all_pids;
-	if (getpgrp($postmaster) == $postmaster) { kill 'KILL', -$postmaster }
+	my $is_leader = getpgrp($postmaster) == $postmaster;
+	if ($is_leader) { kill 'KILL', -$postmaster }
 	else { kill 'KILL', $postmaster, @pids }
-	$node->wait_gone($postmaster, @pids) or die "processes survive SIGKILL: $postmaster @pids";
+	# children that it forked after we looked hold the directory's lock until they are gone, too
+	my $gone = poll_until(sub {
+		my $process = Artery::Cluster::processes();
+		!grep { $process->{$_} } $postmaster, @pids, $is_leader ? grep { getpgrp($_) == $postmaster } keys %$process : ();
+	});
+	die "processes survive SIGKILL: $postmaster @pids" if !$gone;
 	return;
 }
 

@@ -20,6 +20,9 @@
  * took its dirty LSN from the one below it, which was frozen for that: the same
  * holds.  The node that a split makes is private until the CAS.
  *
+ * doc/models: m1_freeze (raising and publishing beside a change of shape), m2_n4 and
+ * m2_n48 (adding and removing), m6_seen (the mark).
+ *
  * Runs in any process, inside an epoch.  If a process dies here: what is shared is
  * whole at every instruction; its private blocks are named by its process slot
  * (intent, reservation) or lost until the next restart.
@@ -286,7 +289,8 @@ art_abandon(ArtPos *pos)
 static bool
 raise(_Atomic uint64 *meta, uint64 unit)
 {
-	uint64		old = atomic_load_explicit(meta, memory_order_relaxed);	/* relaxed: the CAS decides; enough is enough, even frozen */
+	/* relaxed: the CAS decides; enough is enough, even frozen */
+	uint64		old = atomic_load_explicit(meta, memory_order_relaxed);
 
 	while (meta_dirty(old) < unit)
 	{
@@ -295,7 +299,7 @@ raise(_Atomic uint64 *meta, uint64 unit)
 		if (old & META_FROZEN)
 			return false;
 		if (atomic_compare_exchange_weak_explicit(meta, &old, new,
-												  memory_order_release,	/* release [art-dirty]: before the leaf, for a walk that looks here first */
+												  memory_order_release,	/* release [art-dirty]: before the leaf */
 												  memory_order_relaxed))
 			break;
 	}

@@ -16,7 +16,7 @@
 
 #define PREFETCH_LEVELS 3		/* one key: nodes that are probably in the cache */
 #define PREFETCH_LEVELS_MAX 64	/* many keys: paths longer than this have waited long enough */
-#define PREFETCH_GROUP 16		/* keys at a time: as many misses as a core can have open, and what they bring fits the first cache */
+#define PREFETCH_GROUP 16		/* keys at a time: about as many misses as a core can have open */
 
 /* child_on_the_way -- the word below 'node' for this key, and how far the key is used up; 0: the key ends or leaves here. */
 static inline uint64

@@ -2,16 +2,28 @@
  * art_reshape.c -- changing the shape of inner nodes: freeze, copy, replace, help.
  *
  * For: growing, shrinking, collapsing, dropping a node, splitting its prefix.  The
- * steps and why they are safe stand in art_internal.h.  All but the split are one
- * function, art__reshape: it makes of a node whatever fits what is in it
+ * steps and why they are safe stand in art_internal.h.  All of it is one function,
+ * replace: it makes of a node whatever fits what is in it
  *
  *   nothing               -> a null under the same key byte
  *   one leaf              -> a fresh copy of that leaf
  *   one child, no end     -> the child with both prefixes joined
- *   anything else         -> a node of the type that fits, with room for one more
+ *   anything else         -> a node of the type that fits, with room for one more;
+ *                            with a split: below a new N4 that has the first part
+ *                            of the prefix
  *
- * so that whoever helps does the same as who began, or better.  A copy of a full
- * node is larger: two processes cannot undo each other's work for ever.
+ * so that whoever helps does the same as who began.  That matters: if helpers only
+ * copied, two processes could undo each other's work for ever.  A full node is
+ * seen to be full by everybody.  Where a prefix is to be split cannot be seen, so
+ * it is announced in the process slot before the node is frozen, and helpers look
+ * there.  (doc/models/m1_freeze.pml and .cc, m2, m6.)
+ *
+ * The intent of a structural CAS in a process slot: intent_old and intent_new, the
+ * slot words before and after; intent_parent, the Off of the slot, stored last and
+ * zeroed when all is done.  Bits 50..40 of the words hold, for a split, where in
+ * the prefix + 1 (low bits in old, high ones in new); else 0.  An intent that a
+ * dead process has left may name a node's memory that has long been something
+ * else: a helper then splits where nobody needs it, which does no harm.
  *
  * Memory is taken before anything is frozen.  Only when others have changed the
  * node so much in between that the block does not fit is more taken afterwards,
@@ -20,8 +32,8 @@
  *
  * The winner of the CAS, and nobody else, retires what it has replaced: the node;
  * with a join the child, too (it can be replaced only through a slot that is
- * frozen); with a collapse the old leaf, which is marked SEEN first, but not its
- * extents: they belong to the copy now.
+ * frozen); with a collapse the old leaf, which is marked SEEN first,
+ * but not its extents: they belong to the copy now.
  *
  * Not here: which node needs it (art_change.c).  Runs in any process, inside an
  * epoch.  If a process dies here: frozen words are helped by others; its private
@@ -33,7 +45,7 @@
 #include "storage/ipc/proc.h"
 #include "storage/mem/heap.h"
 
-/* a node of this type with at most so many children becomes the next smaller one; less than its capacity, so that it does not grow at once */
+/* a node of this type with so many children or fewer becomes the next smaller one, which has room for more */
 static const uint16 shrink_at[4] = {0, 3, 12, 37};
 
 typedef enum ShapeKind
@@ -53,7 +65,12 @@ typedef struct Shape
 	size_t		size;
 	Off			made;
 	size_t		made_size;
+	/* a split: SHAPE_NODE only, and then 'made' has the prefix behind match + 1 */
+	int			match;			/* bytes of the prefix above; NO_SPLIT */
+	Off			upper;			/* the private N4 above */
 } Shape;
+
+#define NO_SPLIT (-1)
 
 static inline uint64
 load_meta(ArtNode *node)
@@ -105,7 +122,7 @@ plan(ArtNode *node, bool frozen, Shape *shape)
 	if (live > 1 || slot_tag(end) != TAG_NULL)
 	{
 		shape->kind = SHAPE_NODE;
-		shape->meta = made_meta(meta, fitting_type(type, live), meta_prefix_len(meta));
+		shape->meta = made_meta(meta, fitting_type(type, live), meta_prefix_len(meta) - (uint32) (shape->match + 1));
 		shape->size = art__node_size(shape->meta);
 		return;
 	}
@@ -127,22 +144,36 @@ plan(ArtNode *node, bool frozen, Shape *shape)
 	shape->size = art__node_size(shape->meta);
 }
 
-/* take -- a block of the planned size; keeps the one in hand if it is that. */
+static size_t
+upper_size(const Shape *shape)
+{
+	return art__base_size[N4] + (uint32) shape->match;
+}
+
+static Off
+take_block(size_t size, bool reserve)
+{
+	return reserve ? mem_alloc_reserve(size) : mem_alloc(size);
+}
+
+/* take -- blocks of the planned size; keeps what is in hand if it is that.  False: no memory; what is in hand stays. */
 static bool
 take(Shape *shape, bool reserve)
 {
-	if (shape->made_size == shape->size)
-		return true;
-	if (shape->made != 0)
-		mem_free(shape->made, shape->made_size);
-	shape->made = 0;
-	shape->made_size = 0;
-	if (shape->size == 0)
-		return true;
-	shape->made = reserve ? mem_alloc_reserve(shape->size) : mem_alloc(shape->size);
-	if (shape->made != MEM_NONE)
-		shape->made_size = shape->size;
-	return shape->made != MEM_NONE;
+	if (shape->made_size != shape->size)
+	{
+		if (shape->made != 0)
+			mem_free(shape->made, shape->made_size);
+		shape->made_size = 0;
+		shape->made = shape->size == 0 ? 0 : take_block(shape->size, reserve);
+		if (shape->made != 0)
+			shape->made_size = shape->size;
+		else if (shape->size != 0)
+			return false;
+	}
+	if (shape->match != NO_SPLIT && shape->upper == 0)
+		shape->upper = take_block(upper_size(shape), reserve);
+	return shape->match == NO_SPLIT || shape->upper != 0;
 }
 
 static void
@@ -150,8 +181,11 @@ give_back(Shape *shape)
 {
 	if (shape->made != 0)
 		mem_free(shape->made, shape->made_size);
+	if (shape->upper != 0)
+		mem_free(shape->upper, upper_size(shape));
 	shape->made = 0;
 	shape->made_size = 0;
+	shape->upper = 0;
 }
 
 /* copy_node -- a private node with meta 'to_meta', the children of 'from' and 'prefix'. */
@@ -168,6 +202,7 @@ build(Shape *shape, ArtNode *node)
 {
 	uint32		type = meta_type(load_meta(node));
 	uint32		prefix_len = meta_prefix_len(load_meta(node));
+	const uint8 *prefix;
 	uint8		joined[KEY_MAX];
 	ArtNode    *child;
 	uint64		child_meta;
@@ -190,36 +225,63 @@ build(Shape *shape, ArtNode *node)
 			copy_node(shape->made, shape->meta, child, joined);
 			return slot_word(0, TAG_INNER, shape->made);
 		case SHAPE_NODE:
-			copy_node(shape->made, shape->meta, node, art__prefix(node, type));
-			return slot_word(0, TAG_INNER, shape->made);
+			prefix = art__prefix(node, type);
+			copy_node(shape->made, shape->meta, node, prefix + shape->match + 1);
+			if (shape->match == NO_SPLIT)
+				return slot_word(0, TAG_INNER, shape->made);
+			art__init(art__node(shape->upper), made_meta(load_meta(node), N4, (uint32) shape->match), prefix);
+			art__add(art__node(shape->upper), slot_word(slot_key_of(prefix[shape->match]), TAG_INNER, shape->made));
+			return slot_word(0, TAG_INNER, shape->upper);
 	}
 	NotReached();
 }
 
-/*
- * install -- the CAS on the slot that leads to a node.  The intent in our process
- * slot says what is going on: old, new, then the parent's slot, which makes it valid.
- */
-static bool
-install(_Atomic uint64 *slot, uint64 old, uint64 new)
+/* intend -- says in our process slot what we are about to do. */
+static void
+intend(_Atomic uint64 *slot, uint64 old, uint64 new, int match)
 {
-	bool		won;
+	uint64		place = (uint64) (match + 1);
 
-	/* relaxed: read only by our successor, after waitpid; the order is for a death in between */
-	atomic_store_explicit(&my_slot->intent_old, old, memory_order_relaxed);
-	atomic_store_explicit(&my_slot->intent_new, new, memory_order_relaxed);
-	atomic_store_explicit(&my_slot->intent_parent, seg_off((void *) slot), memory_order_release);	/* release: after old and new, for our successor */
-	won = atomic_compare_exchange_strong_explicit(slot, &old, new,
-												  memory_order_acq_rel,	/* release [art-publish] */
-												  memory_order_relaxed);	/* relaxed: we start over */
-	return won;
+	/* relaxed: read by our successor, and by helpers who check what they read; the slot comes last */
+	atomic_store_explicit(&my_slot->intent_old, old | (place & SLOT_SPARE_MASK) << SLOT_SPARE_SHIFT, memory_order_relaxed);
+	atomic_store_explicit(&my_slot->intent_new, new | (place >> SLOT_SPARE_BITS) << SLOT_SPARE_SHIFT, memory_order_relaxed);
+	atomic_store_explicit(&my_slot->intent_parent, seg_off((void *) slot), memory_order_release);	/* release [art-intent] */
 }
 
-/* installed -- what had to be retired is: the intent is done with. */
+/* intent_done -- what had to be retired is. */
 static void
-installed(void)
+intent_done(void)
 {
-	atomic_store_explicit(&my_slot->intent_parent, 0, memory_order_release);	/* release: after the retiring, for our successor */
+	atomic_store_explicit(&my_slot->intent_parent, 0, memory_order_release);	/* release [art-intent] */
+}
+
+/*
+ * announced_split -- where somebody wants the prefix of this frozen node to be
+ * split, or NO_SPLIT.
+ *
+ * Who freezes a node for a split has announced it before, so whoever has seen the
+ * node frozen by him sees that, too.  Two halves of different intents may be read
+ * as one; then the place is wrong but, within the prefix, harmless.
+ */
+static int
+announced_split(Off node, uint32 prefix_len)
+{
+	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
+		ProcSlot   *slot = proc_slot(i);
+		uint64		parent = atomic_load_explicit(&slot->intent_parent, memory_order_acquire);	/* acquire [art-intent] */
+		uint64		old = atomic_load_explicit(&slot->intent_old, memory_order_relaxed);	/* relaxed, both: after the acquire */
+		uint64		new = atomic_load_explicit(&slot->intent_new, memory_order_relaxed);
+		uint64		place;
+
+		if (slot == my_slot || parent == 0)
+			continue;
+		place = (old >> SLOT_SPARE_SHIFT & SLOT_SPARE_MASK) |
+			(new >> SLOT_SPARE_SHIFT & SLOT_SPARE_MASK) << SLOT_SPARE_BITS;
+		if (slot_tag(old) == TAG_INNER && slot_ref(old) == node && place > 0 && place <= prefix_len)
+			return (int) place - 1;
+	}
+	return NO_SPLIT;
 }
 
 static void
@@ -236,31 +298,68 @@ leading_word(const ArtPos *pos, uint32 level, uint64 *word)
 	return slot_tag(*word) == TAG_INNER && slot_ref(*word) == pos->path[level].node && (*word & SLOT_FROZEN) == 0;
 }
 
+/* settle -- the node is frozen: what it really becomes, and the blocks for that. */
+static bool
+settle(ArtNode *node, Shape *shape, bool helping)
+{
+	plan(node, true, shape);
+	if (helping && shape->kind == SHAPE_NODE)
+	{
+		shape->match = announced_split(seg_off(node), meta_prefix_len(load_meta(node)));
+		if (shape->match != NO_SPLIT)
+			plan(node, true, shape);
+	}
+	if (shape->kind != SHAPE_NODE && shape->match != NO_SPLIT)
+	{
+		/* nothing is left to hang below a new parent */
+		if (shape->upper != 0)
+			mem_free(shape->upper, upper_size(shape));
+		shape->upper = 0;
+		shape->match = NO_SPLIT;
+	}
+	return take(shape, true);
+}
+
 /*
- * art__reshape -- as the file's head says.  ART_OK: the node is not there any more,
- * by us or by others; descend again.  ART_NO_MEMORY: nothing was changed, but that
- * the node may have been frozen.
+ * replace -- as the file's head says.  ART_OK: the node is not there any more, by us
+ * or by others; descend again.  ART_NO_MEMORY: nothing was changed, but that the
+ * node may have been frozen.
  */
-ArtResult
-art__reshape(ArtPos *pos, uint32 level, bool reserve)
+static ArtResult
+replace(ArtPos *pos, uint32 level, int match, bool helping, bool reserve)
 {
 	ArtNode    *node = art__node(pos->path[level].node);
 	_Atomic uint64 *slot = pos->path[level].slot;
-	Shape		shape = {0};
+	Shape		shape = {.match = match};
 	uint64		old;
+	uint64		expected;
 	uint64		new;
 
 	if (!leading_word(pos, level, &old))
 		return ART_OK;
 	plan(node, false, &shape);
+	if (shape.kind != SHAPE_NODE)
+		shape.match = NO_SPLIT;
 	if (!take(&shape, reserve))
+	{
+		give_back(&shape);
 		return ART_NO_MEMORY;
+	}
+	if (shape.match != NO_SPLIT)
+		intend(slot, old, slot_word(slot_key_bits(old), TAG_INNER, shape.upper), shape.match);
 	art__freeze(node, load_meta(node));
-	plan(node, true, &shape);
-	if (!take(&shape, true))
+	if (!settle(node, &shape, helping))
+	{
+		intent_done();
+		give_back(&shape);
 		return ART_NO_MEMORY;
+	}
 	new = slot_key_bits(old) | build(&shape, node);
-	if (install(slot, old, new))
+	intend(slot, old, new, shape.match);
+	expected = old;
+	if (atomic_compare_exchange_strong_explicit(slot, &expected, new,
+												memory_order_acq_rel,	/* release [art-publish] */
+												memory_order_relaxed))	/* relaxed: we start over */
 	{
 		retire_node(node);
 		if (shape.kind == SHAPE_JOIN)
@@ -270,8 +369,15 @@ art__reshape(ArtPos *pos, uint32 level, bool reserve)
 	}
 	else
 		give_back(&shape);
-	installed();
+	intent_done();
 	return ART_OK;
+}
+
+/* art__reshape -- the path's node at 'level' gets the shape that fits it.  Results: replace. */
+ArtResult
+art__reshape(ArtPos *pos, uint32 level, bool reserve)
+{
+	return replace(pos, level, NO_SPLIT, false, reserve);
 }
 
 /* art__help -- the path's node at 'level' is frozen: finish what was begun, where that is possible first. */
@@ -281,7 +387,7 @@ art__help(ArtPos *pos, uint32 level)
 	/* a frozen slot cannot take the copy: its own node comes first */
 	while (level > 0 && (art__load(pos->path[level].slot) & SLOT_FROZEN))
 		level--;
-	return art__reshape(pos, level, true);
+	return replace(pos, level, NO_SPLIT, true, true);
 }
 
 /*
@@ -292,57 +398,7 @@ art__help(ArtPos *pos, uint32 level)
 ArtResult
 art__split_prefix(ArtPos *pos)
 {
-	uint32		level = pos->depth - 1;
-	uint32		match = pos->prefix_match;
-	ArtNode    *node = art__node(pos->path[level].node);
-	uint64		meta = load_meta(node);
-	const uint8 *prefix = art__prefix(node, meta_type(meta));
-	size_t		upper_size = art__base_size[N4] + match;
-	Shape		shape = {0};
-	Off			upper;
-	uint64		old;
-
-	if (!leading_word(pos, level, &old))
-		return ART_OK;
-	plan(node, false, &shape);
-	if (shape.kind != SHAPE_NODE)
-		return art__reshape(pos, level, false);	/* nothing to hang below a new parent */
-	shape.size -= match + 1;
-	upper = mem_alloc(upper_size);
-	if (upper == MEM_NONE)
-		return ART_NO_MEMORY;
-	if (!take(&shape, false))
-	{
-		mem_free(upper, upper_size);
-		return ART_NO_MEMORY;
-	}
-	art__freeze(node, meta);
-	plan(node, true, &shape);
-	if (shape.kind != SHAPE_NODE)
-	{
-		give_back(&shape);
-		mem_free(upper, upper_size);
-		return art__reshape(pos, level, true);
-	}
-	shape.meta -= match + 1;	/* of the prefix' length */
-	shape.size -= match + 1;
-	if (!take(&shape, true))
-	{
-		mem_free(upper, upper_size);
-		return ART_NO_MEMORY;
-	}
-	copy_node(shape.made, shape.meta, node, prefix + match + 1);
-	art__init(art__node(upper), made_meta(load_meta(node), N4, match), prefix);
-	art__add(art__node(upper), slot_word(slot_key_of(prefix[match]), TAG_INNER, shape.made));
-	if (install(pos->path[level].slot, old, slot_word(slot_key_bits(old), TAG_INNER, upper)))
-		retire_node(node);
-	else
-	{
-		give_back(&shape);
-		mem_free(upper, upper_size);
-	}
-	installed();
-	return ART_OK;
+	return replace(pos, pos->depth - 1, (int) pos->prefix_match, false, false);
 }
 
 /* art__worth_reshaping -- would a copy be smaller in kind? */

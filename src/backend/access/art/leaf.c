@@ -100,7 +100,7 @@ leaf_copy_value(const Leaf *l, uint64 offset, size_t len, uint8 *to)
 	}
 }
 
-/* take -- a tombstone gives memory back in the end, so it may use the reserve: deleting must be possible when memory is full. */
+/* take -- a tombstone may use the reserve: deleting, which gives memory back, must be possible when memory is full. */
 static Off
 take(size_t size, uint16 flags)
 {

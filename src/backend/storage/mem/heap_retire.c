@@ -7,7 +7,7 @@
  * the epoch read, once for all that is in it.
  *
  * That is later than each unlinking in the bag, hence not less than any of their
- * epochs; why e + 2 is enough stands in epoch.h.
+ * epochs; why e + 2 is enough stands in epoch.h (doc/models/m3_epoch).
  *
  * Bounds: a slot keeps closed bags for limit / 16 / slots bytes (64 KiB at least);
  * older ones go to a list that every process empties, so that a process that
@@ -295,7 +295,10 @@ reclaim_shared(MemSlot *slot, uint64 epoch, uint32 bags_max)
 													memory_order_relaxed));
 }
 
-/* mem__check_retired -- may mem_alloc go on?  The flag may be a moment late in both directions; every mem_grow and mem_keep_ahead looks again. */
+/*
+ * mem__check_retired -- may mem_alloc go on?  The flag may be a moment late in both
+ * directions; every mem_grow and mem_keep_ahead looks again.
+ */
 void
 mem__check_retired(void)
 {

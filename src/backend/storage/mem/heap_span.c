@@ -454,7 +454,8 @@ mem_keep_ahead(void)
 	mem__reclaim_some(slot, KEEP_AHEAD_BAGS);
 	if (unlikely(retired_over()))
 		mem__check_retired();
-	wanted = atomic_load_explicit(&mem__shared->flush_wanted, memory_order_relaxed);	/* relaxed: seen this turn or the next */
+	/* relaxed: seen this turn or the next */
+	wanted = atomic_load_explicit(&mem__shared->flush_wanted, memory_order_relaxed);
 	if (unlikely(wanted != slot->flush_seen))
 	{
 		slot->flush_seen = wanted;

@@ -152,7 +152,8 @@ mem_live_blocks(void)
 	Verify(census.seen != NULL);
 	for (uint64 i = 0; i < backed; i++)
 	{
-		uint32		class_plus1 = atomic_load_explicit(&mem__span((uint32) i)->class_plus1, memory_order_relaxed);	/* relaxed: quiescent */
+		/* relaxed: quiescent */
+		uint32		class_plus1 = atomic_load_explicit(&mem__span((uint32) i)->class_plus1, memory_order_relaxed);
 
 		if (class_plus1 != 0)
 			carved += mem__blocks_per_span(class_plus1 - 1);

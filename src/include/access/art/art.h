@@ -82,7 +82,7 @@ typedef struct ArtPos
 extern Leaf *art_lookup(ArtRoot *root, const void *key, uint32 key_len);
 /* art_prefetch -- start loading the first levels on the way to a key; never decides anything. */
 extern void art_prefetch(ArtRoot *root, const void *key, uint32 key_len);
-/* art_prefetch_batch -- load the whole way to each of several keys, all at once: worth it from two keys on.  Decides nothing either. */
+/* art_prefetch_batch -- load the whole way to each of several keys at once: worth it from two keys on.  Decides nothing. */
 extern void art_prefetch_batch(ArtRoot *root, const BytePart *keys, int count);
 
 /* One ArtPos at a time per thread: the path lies in thread-local storage.  'key' stays where it is until the write is over. */

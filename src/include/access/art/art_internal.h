@@ -7,7 +7,7 @@
  *   55      KEYED    the word belongs to this key byte, for the life of its node
  *   54      FROZEN   never written again
  *   53..51  tag      0 null, 1 leaf, 2 inner node, 3 reserved for descriptors
- *   50..40  0
+ *   50..40  0 (in the intent of a process slot: where a prefix is split, art_reshape.c)
  *   39..0   reference: Off / 8
  *
  *   Word 0 has no key yet.  KEYED with tag 0 is a null: here was something.  The
@@ -39,7 +39,7 @@
  *
  * CHANGING A NODE'S SHAPE (art_change.c)
  *
- *   1  take memory for the copy
+ *   1  take memory for the copy; announce, if a prefix is to be split, where
  *   2  OR FROZEN into meta, then into every slot: from here on it never changes
  *   3  make the copy, from meta and slots as read after 2
  *   4  CAS the slot that leads to the node (if that is frozen, help its node first)
@@ -77,7 +77,11 @@
 #define SLOT_KEY_SHIFT 55			/* above it: key byte and KEYED */
 #define SLOT_FROZEN (UINT64_C(1) << 54)
 #define SLOT_TAG_SHIFT 51
+#define SLOT_SPARE_SHIFT 40
+#define SLOT_SPARE_BITS 11
+#define SLOT_SPARE_MASK ((UINT64_C(1) << SLOT_SPARE_BITS) - 1)
 #define SLOT_REF_MASK ((UINT64_C(1) << 40) - 1)
+static_assert(KEY_MAX + 1 < 1 << (2 * SLOT_SPARE_BITS), "a place in a prefix fits the spare bits of two words");
 
 enum { TAG_NULL = 0, TAG_LEAF = 1, TAG_INNER = 2 };
 
@@ -251,7 +255,7 @@ extern _Atomic uint64 *art__find(ArtNode *node, uint32 type, uint8 byte, uint64 
 /* art__count -- children that are not null, up to 'limit'; the last one found in *only. */
 extern uint32 art__count(ArtNode *node, uint32 type, uint32 limit, uint64 *only);
 
-/* art__next_child -- the child with the least byte >= from (backward: the greatest <= from), from -1..256; its byte, or -1 at the end. */
+/* art__next_child -- the child with the least byte >= from (backward: the greatest <= from); its byte, -1 at the end. */
 extern int	art__next_child(ArtNode *node, uint32 type, int from, bool backward, uint64 *word);
 
 extern void art__init(ArtNode *node, uint64 meta, const uint8 *prefix);	/* private memory; no child, no end */

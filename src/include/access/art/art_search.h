@@ -78,7 +78,8 @@ search16_simd(const _Atomic uint64 *slot, uint32 target, uint32 *first_free)
 	__m128i		low = gather8(slot);
 	__m128i		high = gather8(slot + 8);
 	__m128i		wanted = _mm_set1_epi16((short) target);
-	uint32		equal = (uint32) _mm_movemask_epi8(_mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted)));
+	__m128i		same = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
+	uint32		equal = (uint32) _mm_movemask_epi8(same);
 	uint32		empty;
 
 	if (equal != 0)
@@ -87,7 +88,8 @@ search16_simd(const _Atomic uint64 *slot, uint32 target, uint32 *first_free)
 		return (uint32) __builtin_ctz(equal);
 	}
 	wanted = _mm_setzero_si128();
-	empty = (uint32) _mm_movemask_epi8(_mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted)));
+	same = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
+	empty = (uint32) _mm_movemask_epi8(same);
 	*first_free = empty != 0 ? (uint32) __builtin_ctz(empty) : 16;
 	return 16;
 }

@@ -49,7 +49,7 @@ typedef struct ProcSlot
 	_Atomic uint64 wal_len;				/* stored before wal_word says TENTATIVE */
 	_Atomic uint64 wal_leaf;			/* Off of the new leaf */
 
-	/* intent of a structural CAS: slot words and the Off of the parent's slot; owner only */
+	/* intent of a structural CAS: slot words and the Off of the slot; the owner writes, helpers and a successor read */
 	_Atomic uint64 intent_parent;
 	_Atomic uint64 intent_old;
 	_Atomic uint64 intent_new;

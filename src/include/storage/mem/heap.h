@@ -35,9 +35,9 @@ typedef struct MemShared MemShared;
 extern size_t mem_region_size(void);			/* proc_slot_count is set before */
 extern void mem_region_init(void *region);
 
-/* mem_alloc -- a block of at least 'size' bytes, 8-byte aligned, content undefined; MEM_NONE: out of memory (limit, or not yet reserved). */
+/* mem_alloc -- at least 'size' bytes, 8-byte aligned, content undefined; MEM_NONE: none (limit, or not yet reserved). */
 extern Off mem_alloc(size_t size) attribute_must_check;
-/* mem_alloc_reserve -- as mem_alloc, but may use the reserve kept for structural copies, tombstones, sweeper and checkpointer. */
+/* mem_alloc_reserve -- the same from the reserve, if need be: structural copies, tombstones, sweeper, checkpointer. */
 extern Off mem_alloc_reserve(size_t size) attribute_must_check;
 /*
  * mem_use_reserve -- this process' mem_alloc may use the reserve, too.  For
@@ -55,12 +55,16 @@ extern void mem_retire(Off block, size_t size);	/* unlinked; inside an epoch or 
  */
 extern void mem_retire_parts(Off block, size_t size, uint32 array_offset, uint32 count,
 							 size_t part_size, size_t last_size);
-/* mem_retire_ready -- is there memory to remember retired blocks in?  For who retires much without allocating; false: stop for now. */
+/* mem_retire_ready -- can more be retired?  For who retires much without allocating; false: no memory, stop for now. */
 extern bool mem_retire_ready(void) attribute_must_check;
-extern void mem_reclaim(void);					/* free what has passed its grace period; cheap when nothing has.  Outside an epoch */
+/* mem_reclaim -- free what has passed its grace period; cheap when nothing has.  Outside an epoch. */
+extern void mem_reclaim(void);
 extern size_t mem_class_size(size_t size);		/* what such a block really takes */
 
-/* mem_grow -- make room after MEM_NONE.  0: try again; ENOMEM: memory_limit reached; ENOSPC: /dev/shm is full.  Outside an epoch; may take milliseconds. */
+/*
+ * mem_grow -- make room after MEM_NONE.  0: try again; ENOMEM: memory_limit reached;
+ * ENOSPC: /dev/shm is full.  Outside an epoch; may take milliseconds.
+ */
 extern int mem_grow(void) attribute_must_check;
 /* mem_keep_ahead -- called once per loop turn, outside an epoch: grows ahead of need, reclaims, advances the epoch. */
 extern void mem_keep_ahead(void);

@@ -51,7 +51,7 @@
 #define MEM_BATCH_BYTES (8 * KIB)	/* of blocks that move between a slot and a central list in one step */
 #define MEM_BATCH_MAX 64
 #define MEM_AHEAD_SPANS 64			/* mem_keep_ahead keeps so many backed and free */
-#define MEM_RESERVE_SPANS 16			/* the least reserve, as far as a sixteenth of the limit allows: a span serves one class only */
+#define MEM_RESERVE_SPANS 16			/* the least reserve, or a sixteenth of a small limit: a span serves one class only */
 #define MEM_RESERVE_SPANS_MIN 4
 
 /* a reference as in slot words: Off / 8 in 40 bits; above it a tag, a count or a class */
@@ -116,7 +116,7 @@ static_assert(sizeof(MemBag) == 32, "bag header");
 /* MemSlot -- what one process has in hand.  Owner only, but for the atomics, which the owner writes and all read. */
 typedef struct MemSlot
 {
-	alignas(CACHE_LINE) _Atomic uint64 used;	/* bytes given out less bytes freed here: wraps; the sum over all slots counts */
+	alignas(CACHE_LINE) _Atomic uint64 used;	/* bytes given out less bytes freed here: wraps; the sum counts */
 	_Atomic uint64 retired;			/* bytes in this slot's bags */
 	_Atomic uint64 lost;
 	uint32		attention;			/* mem_alloc must look whether there is room for retiring */
@@ -143,7 +143,7 @@ struct MemShared
 
 	/* tag << 32 | span + 1: spans of no class, backed by memory */
 	alignas(CACHE_LINE) _Atomic uint64 spans;
-	_Atomic uint64 span_avail;		/* tokens: never more than there are spans in 'spans'.  Taken before a span is popped, given after it is pushed */
+	_Atomic uint64 span_avail;		/* tokens, never more than spans: taken before a pop, given after a push */
 	_Atomic uint64 chunks_backed;	/* chunks of the heap that have been reserved */
 
 	/* bags that any process may empty: pushed one by one, taken all at once */
@@ -223,7 +223,8 @@ mem__span_start(uint32 span)
 static inline uint32
 mem__span_of(Off block)
 {
-	return (uint32) ((block - atomic_load_explicit(&mem__shared->heap, memory_order_relaxed)) / MEM_SPAN_BYTES);	/* relaxed: constant */
+	/* relaxed: constant */
+	return (uint32) ((block - atomic_load_explicit(&mem__shared->heap, memory_order_relaxed)) / MEM_SPAN_BYTES);
 }
 
 static inline MemSpan *
