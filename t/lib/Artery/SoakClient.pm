@@ -99,7 +99,8 @@ sub _choose
 	return ('setget', "o$client." . int rand OWN_KEYS, _value($option, $seq, 0)) if $dice < 0.90;
 	return ('del', "c$client." . int rand OWN_COUNTERS) if $dice < 0.91;
 	return ('flush') if $dice < 0.914 && $option->{flush};
-	return ('waitaof') if $dice < 0.918 && $option->{loose};
+	# WAITAOF speaks of its own connection only: not for the sequencer, which has several
+	return ('waitaof') if $dice < 0.918 && $option->{loose} && !$option->{flush};
 	return ('get', "o$client." . int rand OWN_KEYS);
 }
 
