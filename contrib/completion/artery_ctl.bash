@@ -74,7 +74,7 @@ _artery_ctl()
 
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
 		case $word in
-			init | start | stop | restart | reload | status)
+			init | start | stop | restart | reload | status | checkpoint)
 				command=$word
 				break
 				;;
@@ -85,11 +85,12 @@ _artery_ctl()
 	case $command in
 		init) options+=" -c --set" ;;
 		start) options+=" -l --log -w --wait -W --no-wait -t --timeout -c --set -o --options" ;;
+		checkpoint) options+=" -w --wait -W --no-wait -t --timeout" ;;
 		stop) options+=" -m --mode -w --wait -W --no-wait -t --timeout" ;;
 		restart) options+=" -m --mode -l --log -w --wait -W --no-wait -t --timeout -c --set -o --options" ;;
 	esac
 	if [ -z "$command" ] && [[ $current != -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "init start stop restart reload status" -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W "init start stop restart reload status checkpoint" -- "$current")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
 	fi

@@ -4,10 +4,11 @@
 #
 # Makes a private server in a temporary directory, loads every path that dpkg
 # knows (path => package; a directory's value lists all its packages), asks a few
-# questions, kills every process of the server with SIGKILL while several clients
-# write, starts it again and compares all that had been acknowledged.  What a
-# client was told is kept outside the store: each writer reports its
-# acknowledgements through a pipe to this process, which outlives everything.
+# questions, makes a checkpoint, kills every process of the server with SIGKILL while
+# several clients write, starts it again and compares all that had been acknowledged.
+# What a client was told is kept outside the store: each writer reports its
+# acknowledgements through a pipe to this process, which outlives everything.  At
+# last the server gets little memory and several times as much data.
 #
 # Each claim is checked and printed as "ok" or "FAILED"; the exit code is 0 only
 # if all hold.  The server and the directory are gone afterwards, also on Ctrl-C.
@@ -32,6 +33,7 @@ my %option = (
 	dpkg    => '/var/lib/dpkg/info',
 	writers => 4,
 	seconds => 2,
+	large   => 64,
 );
 my $usage = <<"END";
 usage: demo.pl [options]
@@ -39,6 +41,7 @@ usage: demo.pl [options]
   --dpkg DIR     where the package lists (*.list) are (default $option{dpkg})
   --writers N    clients that write while the server is killed (default $option{writers})
   --seconds S    how long they write before that (default $option{seconds})
+  --large MB     data that is written into a memory of 16 MB (default $option{large})
   --keep         leave the directory of the server behind
   --false-ack    put two acknowledgements that never were into the ledger:
                  the demo must then say that two writes are lost, and fail
@@ -552,9 +555,34 @@ sub chapter_range
 		sprintf 'the whole tree, in order, each value compared: %s keys in %.2f s, %s keys/s', commas($count), $seconds, rate($count, $seconds));
 }
 
+# One number of INFO.
+sub info
+{
+	my ($client, $name) = @_;
+	my ($value) = $client->call('INFO', 'everything') =~ /^\Q$name\E:([^\r\n]*)/m;
+	die "the server's INFO has no \"$name\"\n" unless defined $value;
+	return $value;
+}
+
+# Returns the position in the log from which on a restart has to redo.
+sub chapter_checkpoint
+{
+	my ($client, $owner) = @_;
+	headline('7. A checkpoint');
+	my $start = time;
+	my %report = @{ $client->call('CHECKPOINT') };
+	my $seconds = time - $start;
+	say_line(sprintf '  %s keys in %s pages, %s, in %s', commas($report{'keys-written'}), commas($report{'pages-written'}),
+		megabytes($report{'bytes-written'}), duration($seconds));
+	my $size = $client->call('DBSIZE');
+	claim($report{'keys-written'} >= $size && $report{'pages-written'} == $report{'pages-to-write'},
+		'all keys lie in the base now, in order: a start needs the log from here on alone');
+	return $report{cut};
+}
+
 sub chapter_kill
 {
-	headline("7. $option{writers} clients write; then kill -9 for every process of the server");
+	headline("8. $option{writers} clients write; then kill -9 for every process of the server");
 	my $ledger = start_writers();
 	my $start = time;
 	my $moment = $option{seconds} + rand 0.2;	# not always at the same point of a flush
@@ -585,13 +613,15 @@ sub chapter_kill
 
 sub chapter_restart
 {
-	headline('8. Start again');
+	my ($cut) = @_;
+	headline('9. Start again');
 	my $log_size = -s "$data/log" // 0;
 	my $seconds = ctl_or_die('start', '-w', '-t', $CTL_WAIT, '-D', $data, '-l', "$data/log");
 	my $client = Client->connect("$data/artery.sock");
 	my $log = slurp("$data/log", $log_size);
 	my ($records, $redo) = $log =~ /redo done: (\d+) records .* in ([\d.]+) s/;
-	say_line(sprintf '  serving again after %.2f s', $seconds);
+	say_line(sprintf '  serving again after %s', duration($seconds));
+	claim(info($client, 'redo_start_lsn') >= $cut, 'the log was redone from the checkpoint on, not from its beginning');
 	if (claim(defined $records && $records > 0, 'the log was redone' . (defined $records ? ': ' . commas($records) . ' records' : '')))
 	{
 		say_line(sprintf '          in %.3f s: %s records/s, one process', $redo, rate($records, $redo));
@@ -627,7 +657,7 @@ sub check_writes
 sub chapter_proof
 {
 	my ($client, $ledger, $owner) = @_;
-	headline('9. The proof');
+	headline('10. The proof');
 	if ($option{'false-ack'})
 	{
 		my $entry = $ledger->{1};
@@ -658,9 +688,79 @@ sub chapter_proof
 	say_line(sprintf '          compared in %.2f s', time - $start);
 }
 
+sub large_key { return sprintf 'large/%08d', $_[0] }
+sub large_value { return sprintf('%d of the large data set. ', $_[0] * 7919) x 40 }
+
+# load_large -- keys 0 .. count-1; returns the bytes of keys and values.
+sub load_large
+{
+	my ($client, $count) = @_;
+	my $start = time;
+	my $bytes = 0;
+	my ($sent, $acked) = (0, 0);
+	while ($acked < $count)
+	{
+		my $before = $sent;
+		my $end = $sent + 250 < $count ? $sent + 250 : $count;
+		my @batch = map { [ 'SET', large_key($_), large_value($_) ] } $sent .. $end - 1;
+		$bytes += length($_->[1]) + length $_->[2] for @batch;
+		$client->send(@batch) if @batch;
+		$sent = $end;
+		my $wait = ($before < $count ? $before : $sent) - $acked;
+		$client->expect_ok($wait) if $wait;
+		$acked += $wait;
+		progress($acked, $count, $start, 'keys') if $wait;
+	}
+	return ($bytes, time - $start);
+}
+
+sub chapter_large
+{
+	my ($owner, $sorted) = @_;
+	headline('11. More data than memory');
+	# what was written since the last checkpoint must fit into memory at a start, and there will be less of it
+	ctl_or_die('checkpoint', '-D', $data);
+	ctl_or_die('stop', '-m', 'fast', '-w', '-t', $CTL_WAIT, '-D', $data);
+	ctl_or_die('start', '-w', '-t', $CTL_WAIT, '-D', $data, '-l', "$data/log", '-c', 'memory_limit=16MB', '-c', 'buffer_pool_size=4MB');
+	my $client = Client->connect("$data/artery.sock");
+	my $limit = $client->call('CONFIG', 'GET', 'maxmemory')->[1];
+	my $before = $client->call('DBSIZE');
+	my $count = int($option{large} * 1e6 / (14 + length large_value(10000)));
+	my ($bytes, $seconds) = load_large($client, $count);
+	say_line(sprintf '  %s keys, %s into a memory of %s, in %.1f s: %s writes/s, %.1f MB/s', commas($count), megabytes($bytes),
+		megabytes($limit), $seconds, rate($count, $seconds), $bytes / 1e6 / $seconds);
+	my $used = info($client, 'memory_used');
+	claim($used <= $limit, sprintf 'memory in use: %s of %s', megabytes($used), megabytes($limit));
+	my $size = $client->call('DBSIZE');
+	claim($size == $before + $count, 'DBSIZE counts what is on disk alone, too: ' . commas($size));
+	my $start = time;
+	my ($right, $asked) = (0, 0);
+	my $reads = info($client, 'base_reads');
+	for (1 .. 20)
+	{
+		my @numbers = map { int rand $count } 1 .. 100;
+		my @paths = map { $sorted->[ rand @$sorted ] } 1 .. 20;
+		$client->send((map { [ 'GET', large_key($_) ] } @numbers), map { [ 'GET', $_ ] } @paths);
+		for my $want ((map { large_value($_) } @numbers), map { $owner->{$_} } @paths)
+		{
+			my $value = $client->reply;
+			$right++ if defined $value && $value eq $want;
+			$asked++;
+		}
+	}
+	$seconds = time - $start;
+	claim($right == $asked, sprintf '%s keys at random, all right: %s/s over one connection, %s pages read from disk', commas($asked),
+		rate($asked, $seconds), commas(info($client, 'base_reads') - $reads));
+	$start = time;
+	my $number = 0;
+	my $walked = walk($client, 'large/', sub { $number++ if $_[0] eq large_key($number) && $_[1] eq large_value($number) });
+	claim($walked == $count && $number == $count,
+		sprintf 'a walk over all of it, in order, each value compared: %s keys/s', rate($walked, time - $start));
+}
+
 sub chapter_stop
 {
-	headline('10. Stop');
+	headline('12. Stop');
 	my @pids = server_pids();
 	my ($code, $seconds) = ctl('stop', '-m', 'fast', '-w', '-t', $CTL_WAIT, '-D', $data);
 	my @left = grep { is_alive($_) } @pids;
@@ -715,11 +815,13 @@ sub main
 	chapter_owners($client, $owner, \@sorted);
 	chapter_listing($client, \@sorted);
 	chapter_range($client, $owner, \@sorted);
+	my $cut = chapter_checkpoint($client, $owner);
 	undef $client;
 	my $ledger = chapter_kill();
-	$client = chapter_restart();
+	$client = chapter_restart($cut);
 	chapter_proof($client, $ledger, $owner);
 	undef $client;
+	chapter_large($owner, \@sorted);
 	chapter_stop();
 	tidy();
 	say_line(sprintf "\n%s, %.0f s in all", $failed ? "$failed claim(s) FAILED" : 'every claim holds', time - $start);
@@ -848,13 +950,14 @@ sub refuse
 	exit 2;
 }
 
-GetOptions(\%option, qw(bindir=s dpkg=s writers=i seconds=f keep false-ack help)) && !@ARGV or refuse($usage);
+GetOptions(\%option, qw(bindir=s dpkg=s writers=i seconds=f large=i keep false-ack help)) && !@ARGV or refuse($usage);
 if ($option{help})
 {
 	print $usage;
 	exit 0;
 }
 refuse("--writers must be from 1 to 64\n") unless $option{writers} >= 1 && $option{writers} <= 64;
+refuse("--large must be from 1 to 100000\n") unless $option{large} >= 1 && $option{large} <= 100_000;
 for my $program (qw(artery artery_ctl))
 {
 	-x "$option{bindir}/$program" or refuse("there is no \"$option{bindir}/$program\": build it with \"make\", or give --bindir\n");

@@ -183,6 +183,13 @@ tag(struct io_uring_sqe *sqe, void *what, int kind)
 	sqe->user_data = (uint64) (uintptr_t) what | (uint64) kind;
 }
 
+/*
+ * uring_watch -- a completion comes with every wake-up of the descriptor, not as
+ * long as it is readable: what is watched is read empty in the turn that follows
+ * (latch_reset, handover, base_read_poll).  The kernel may end the request with any
+ * completion, as it does for a descriptor that is an io_uring itself; then it is
+ * made again, and begins with a look whether there is something to read.
+ */
 static void
 uring_watch(int which, int fd)
 {

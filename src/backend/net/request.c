@@ -12,6 +12,7 @@
  * again.  What one connection may do per turn is bounded.
  */
 #include "common/c.h"
+#include "access/base/base_read.h"
 #include "net/net_internal.h"
 #include "tcop/stats.h"
 #include "utils/elog.h"
@@ -131,6 +132,20 @@ park(Conn *c, TcopResult result)
 			stats_add(STAT_PARKED, 1);
 			net__conn_queue(c, QUEUE_MAP);
 			break;
+		case TCOP_PARK_PAGE:
+			stats_add(STAT_PAGE_WAITS, 1);
+			/* none pending: the plain calls of io_method sync have read them already */
+			net__conn_queue(c, base_keep_pending(c->session.keep) > 0 ? QUEUE_PAGE : QUEUE_READY);
+			break;
+		case TCOP_PARK_MEMORY:
+			stats_add(STAT_MEMORY_WAITS, 1);
+			if (net__worker.parked[QUEUE_MEMORY] == 0)
+				net__worker.memory_retry_us = net__worker.now_us + NET_MEMORY_POLL_US;
+			net__conn_queue(c, QUEUE_MEMORY);
+			break;
+		case TCOP_LATER:
+			net__conn_queue(c, QUEUE_LATER);
+			break;
 		case TCOP_WAIT:
 			/* whoever waits asks for the flush, whatever the policy was */
 			net__worker.want[WAL_NOW] = Max(net__worker.want[WAL_NOW], c->session.last_write_lsn);
@@ -163,6 +178,8 @@ run_batch(Conn *c, const Ahead *a, size_t at, bool *parked)
 
 			if (unlikely(result != TCOP_DONE))
 			{
+				if (result == TCOP_PARK_PAGE)
+					tcop_read_ahead(s, batch + i + 1, a->count - i - 1);
 				park(c, result);
 				*parked = true;
 				return at;

@@ -4,7 +4,8 @@
  * One turn:
  *   (1) clear the latch; settings, stop orders, kills, connections handed over
  *   (2) memory: grow ahead, reclaim
- *   (3) run again what can go on: queues of parked commands
+ *   (3) reap pages of the base that were read; run again what can go on: queues of
+ *       parked commands
  *   (4) ask the walwriter for what this turn's replies wait for
  *   (5) release what the log allows by now, send
  *   (6) sleep, unless something is left to do; the same system call submits the
@@ -14,7 +15,10 @@
  * (wal_wait_begin) and looks once more, then announces the sleep; from then on
  * the walwriter's, a killer's or the postmaster's latch_set ends it.
  *
- * A worker never blocks on the log, on another process or on a client.
+ * Pages: base_read_fd is watched like the latch.  A page that another worker reads
+ * has no descriptor here, so that while one is waited for the sleep is short.
+ *
+ * A worker never blocks on the log, on a page, on another process or on a client.
  */
 #include "common/c.h"
 
@@ -22,6 +26,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "access/base/base_read.h"
 #include "net/net.h"
 #include "net/net_internal.h"
 #include "storage/ipc/latch.h"
@@ -35,6 +40,7 @@
 
 #define SLEEP_MAX_US 1000000	/* idle: figures and timeouts are looked at once a second */
 #define MAP_POLL_US 200			/* somebody is changing the map of databases: a grace period */
+#define FOREIGN_POLL_US 200	/* another worker reads a page that is wanted here, too */
 #define STOP_FAST_US 2000000	/* how long replies at the gate may hold up a fast stop */
 #define DESCRIPTORS_SPARE 64
 
@@ -105,7 +111,7 @@ start(void)
 	memset(w, 0, sizeof(*w));
 	w->index = my_slot->number - proc_first_slot(PROC_WORKER);
 	TAILQ_INIT(&w->all);
-	for (int i = 0; i <= QUEUE_WAIT; i++)
+	for (int i = 0; i < QUEUE_COUNT; i++)
 		TAILQ_INIT(&w->queue[i]);
 	TAILQ_INIT(&w->gated);
 	TAILQ_INIT(&w->dirty);
@@ -130,6 +136,7 @@ net__on_watch(int which)
 	switch (which)
 	{
 		case WATCH_LATCH:
+		case WATCH_BASE:
 			break;				/* the turn that follows looks at everything */
 		case WATCH_HANDOVER:
 			net__worker.handover_waiting = true;
@@ -137,6 +144,17 @@ net__on_watch(int which)
 		case WATCH_POSTMASTER:
 			_exit(PROC_EXIT_QUIT);
 	}
+}
+
+/* begin_serving -- recovery is over: the base can be read from now on. */
+static void
+begin_serving(void)
+{
+	if (!tcop_serve())
+		return;
+	net__worker.serving = true;
+	if (base_read_fd() >= 0)
+		net__event->watch(WATCH_BASE, base_read_fd());
 }
 
 /* ---- (1) orders from outside ---- */
@@ -309,6 +327,46 @@ resume_waiting(void)
 	}
 }
 
+/* resume_pages -- whose pages have all come, whether they can be used or not. */
+static void
+resume_pages(void)
+{
+	Conn	   *next;
+
+	for (Conn *c = TAILQ_FIRST(&net__worker.queue[QUEUE_PAGE]); c != NULL; c = next)
+	{
+		next = TAILQ_NEXT(c, queue_link);
+		if (base_keep_pending(c->session.keep) == 0)
+			net__conn_queue(c, QUEUE_READY);
+	}
+}
+
+/* resume_later -- whose time has come. */
+static void
+resume_later(void)
+{
+	Conn	   *next;
+
+	for (Conn *c = TAILQ_FIRST(&net__worker.queue[QUEUE_LATER]); c != NULL; c = next)
+	{
+		next = TAILQ_NEXT(c, queue_link);
+		if (net__worker.now_us >= c->session.deadline_us)
+			net__conn_queue(c, QUEUE_READY);
+	}
+}
+
+/* resume_memory -- all that wait for memory, but not in every turn. */
+static void
+resume_memory(void)
+{
+	NetWorker  *w = &net__worker;
+
+	if (w->now_us < w->memory_retry_us)
+		return;
+	w->memory_retry_us = w->now_us + NET_MEMORY_POLL_US;
+	resume_all(QUEUE_MEMORY);
+}
+
 static void
 resume_parked(void)
 {
@@ -317,8 +375,17 @@ resume_parked(void)
 
 	/* before anything runs: what parks from here on has seen the log as it is now, or later */
 	w->progress = log_progress();
+	if (base_read_in_flight() > 0 || base_read_foreign() > 0)
+	{
+		if (base_read_poll())
+			resume_pages();
+	}
+	if (w->parked[QUEUE_LATER] > 0)
+		resume_later();
 	if (w->parked[QUEUE_READY] > 0)
 		resume_all(QUEUE_READY);
+	if (w->parked[QUEUE_MEMORY] > 0)
+		resume_memory();
 	if (progressed)
 		resume_all(QUEUE_WAL);
 	if (w->parked[QUEUE_MAP] > 0)
@@ -431,6 +498,12 @@ next_deadline(void)
 		return 0;
 	if (w->parked[QUEUE_MAP] > 0)
 		sleep = MAP_POLL_US;
+	if (base_read_foreign() > 0)
+		sleep = Min(sleep, (uint64) FOREIGN_POLL_US);
+	if (w->parked[QUEUE_MEMORY] > 0)
+		sleep = Min(sleep, w->memory_retry_us > w->now_us ? w->memory_retry_us - w->now_us : 0);
+	TAILQ_FOREACH(c, &w->queue[QUEUE_LATER], queue_link)
+		sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
 	TAILQ_FOREACH(c, &w->queue[QUEUE_WAIT], queue_link)
 		if (c->session.deadline_us != 0)
 			sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
@@ -480,7 +553,7 @@ sleep_until_something(void)
 	if (timeout_us > 0)
 	{
 		elog_doing("waiting for clients");
-		proc_set_wait(WAIT_CLIENT);
+		proc_set_wait(w->parked[QUEUE_PAGE] > 0 ? WAIT_BASE_READ : WAIT_CLIENT);
 		stats_add(STAT_SLEEPS, 1);
 	}
 	net__event->turn(timeout_us);
@@ -531,6 +604,8 @@ turn(void)
 	proc_heartbeat();
 	stats_add(STAT_TURNS, 1);
 	obey();
+	if (unlikely(!w->serving))
+		begin_serving();
 	if (w->phase == SERVING)
 		start_accepting();
 	if (w->handover_waiting)

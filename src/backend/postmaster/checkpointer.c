@@ -1,16 +1,20 @@
 /*
- * checkpointer.c -- the checkpointer: log segments ahead, sweeping, memory ahead.
+ * checkpointer.c -- the checkpointer: log segments ahead, checkpoints.
  *
- * One loop of bounded steps, so that a stop is obeyed within one of them.  It is
- * told to stop last, when the walwriter has flushed everything: then it writes
- * STOPPED into the control file.  Whoever needs a segment sets its latch; apart
- * from that it looks around ten times a second.
+ * One loop of bounded steps.  A checkpoint is one step of it, however long, but
+ * calls back between its batches, so that segments are made ready meanwhile and a
+ * stop is obeyed.  It is told to stop last, when the walwriter has flushed
+ * everything: after a smart stop it makes a last checkpoint, after a fast one it
+ * gives up even one that runs; then it writes STOPPED into the control file.
+ * Whoever needs a segment or a checkpoint sets its latch; apart from that it looks
+ * around ten times a second.
  */
 #include "postmaster/children.h"
-#include "access/store/store.h"
+#include "access/store/checkpoint.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
+#include "storage/ipc/procsignal.h"
 #include "storage/ipc/segment.h"
 #include "storage/mem/heap.h"
 #include "utils/clock.h"
@@ -18,6 +22,29 @@
 #include "utils/settings.h"
 
 #define LOOK_AROUND_US 100000
+#define SEGMENT_STEPS 4			/* at a time, beside a checkpoint: the log goes on faster than the base is written */
+
+/* look_after -- what every turn and every pause of a checkpoint begins with. */
+static void
+look_after(void)
+{
+	proc_heartbeat();
+	child_reload();
+	/* relaxed: a figure for the postmaster, which does not read the table of CONFIG SET itself */
+	atomic_store_explicit(&seg_control->stall_timeout_ms, (uint64) set_worker_stall_timeout, memory_order_relaxed);
+	mem_reclaim();
+	mem_keep_ahead();
+}
+
+/* beside -- between the batches of a checkpoint; false: a fast stop, give up. */
+static bool
+beside(void)
+{
+	look_after();
+	for (int i = 0; i < SEGMENT_STEPS && wal_segments_prepare(); i++)
+		continue;
+	return !proc_stop_fast;
+}
 
 /* work -- one step of everything; true: something is left to do. */
 static bool
@@ -27,11 +54,12 @@ work(void)
 
 	elog_doing("preparing log segments");
 	more = wal_segments_prepare();
-	elog_doing("sweeping");
-	if (store_sweep_step())
+	if (checkpoint_due())
+	{
+		elog_doing("checkpoint");
+		checkpoint_run(beside);
 		more = true;
-	mem_reclaim();
-	mem_keep_ahead();
+	}
 	return more;
 }
 
@@ -56,16 +84,15 @@ checkpointer_main(void)
 
 	if (!child_wait_recovered())
 		return;					/* stopped during recovery: the control file stays as it is */
+	elog_doing("opening the base");
+	checkpoint_open(seg_control->data_dir);
 	for (;;)
 	{
 		bool		more;
 
 		latch_reset();
-		proc_heartbeat();
 		turns++;
-		child_reload();
-		/* relaxed: a figure for the postmaster, which does not read the table of CONFIG SET itself */
-		atomic_store_explicit(&seg_control->stall_timeout_ms, (uint64) set_worker_stall_timeout, memory_order_relaxed);
+		look_after();
 		if (child_stop_wanted())
 			break;
 		more = work();
@@ -77,6 +104,5 @@ checkpointer_main(void)
 		latch_sleep(LOOK_AROUND_US);
 		proc_set_wait(WAIT_NONE);
 	}
-	elog_doing("writing the control file");
-	store_shutdown(seg_control->data_dir);
+	checkpoint_shutdown(!proc_stop_fast);
 }

@@ -11,8 +11,8 @@
  *   RECOVERING      the startup process redoes the log; workers answer -LOADING
  *   RUNNING         the startup process has ended well
  *   STOP_WORKERS    told to stop: workers go first (and startup, if it still runs)
- *   STOP_WALWRITER  it flushes all that is reserved
- *   STOP_CHECKPOINTER  it writes STOPPED into the control file
+ *   STOP_WALWRITER  it flushes all that is reserved; the evictor ends meanwhile
+ *   STOP_CHECKPOINTER  smart: a last checkpoint; then it writes STOPPED into the control file
  *   ENDING          QUIT sent to all, KILL after 5 s; then a new start, or the end
  *
  * TERM (smart), INT (fast) and QUIT (immediate) may follow each other, each going
@@ -27,10 +27,14 @@
  */
 #include "postmaster/postmaster.h"
 #include "postmaster/postmaster_internal.h"
+#include "access/base/base_read.h"
+#include "access/store/checkpoint.h"
+#include "access/store/evict.h"
 #include "access/store/store.h"
 #include "access/wal/wal.h"
 #include "common/version.h"
 #include "net/net.h"
+#include "storage/buffer/buffer.h"
 #include "storage/ipc/epoch.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/procsignal.h"
@@ -220,6 +224,9 @@ static void
 make_segment(void)
 {
 	segment_create(data_directory, regions, lengthof(regions));
+	if ((errno = buffer_init()) != 0)
+		ereport_hint(FATAL, "Lower buffer_pool_size, give /dev/shm more room, or set shared_memory_type = memfd.",
+					 "could not reserve shared memory for the buffer pool: %m");
 	(void) strlcpy(seg_control->data_dir, data_directory, sizeof(seg_control->data_dir));
 	(void) strlcpy(seg_control->socket_path, socket_path, sizeof(seg_control->socket_path));
 	/* relaxed: children are forked after this */
@@ -325,6 +332,13 @@ tell_workers(void)
 	pm_child_stop_kind(PROC_WORKER, pm.stop == STOP_SMART ? PROC_STOP_SMART : PROC_STOP_FAST);
 }
 
+/* tell_checkpointer -- a smart stop ends with a checkpoint, a fast one does not wait for one. */
+static void
+tell_checkpointer(void)
+{
+	pm_child_stop_kind(PROC_CHECKPOINTER, pm.stop == STOP_SMART ? PROC_STOP_SMART : PROC_STOP_FAST);
+}
+
 static void
 request_stop(StopMode mode)
 {
@@ -352,6 +366,8 @@ request_stop(StopMode mode)
 				begin_ending(false, 0);
 			else if (pm.state == PM_STOP_WORKERS)
 				tell_workers();
+			else if (pm.state == PM_STOP_CHECKPOINTER)
+				tell_checkpointer();
 			break;
 		case PM_ENDING:
 			if (pm.restart)
@@ -464,7 +480,7 @@ end_was_asked_for(ProcKind kind, int status)
 	if (status != 0)
 		return false;
 	return (kind == PROC_WORKER && pm.state == PM_STOP_WORKERS)
-		|| (kind == PROC_WALWRITER && pm.state == PM_STOP_WALWRITER)
+		|| ((kind == PROC_WALWRITER || kind == PROC_EVICTOR) && pm.state == PM_STOP_WALWRITER)
 		|| (kind == PROC_CHECKPOINTER && pm.state == PM_STOP_CHECKPOINTER);
 }
 
@@ -502,11 +518,12 @@ advance(void)
 	{
 		pm.state = PM_STOP_WALWRITER;
 		pm_child_stop_kind(PROC_WALWRITER, PROC_STOP_FAST);
+		pm_child_stop_kind(PROC_EVICTOR, PROC_STOP_FAST);
 	}
-	if (pm.state == PM_STOP_WALWRITER && !pm_child_alive_kind(PROC_WALWRITER))
+	if (pm.state == PM_STOP_WALWRITER && !pm_child_alive_kind(PROC_WALWRITER) && !pm_child_alive_kind(PROC_EVICTOR))
 	{
 		pm.state = PM_STOP_CHECKPOINTER;
-		pm_child_stop_kind(PROC_CHECKPOINTER, PROC_STOP_FAST);
+		tell_checkpointer();
 	}
 	if (pm.state == PM_STOP_CHECKPOINTER && !pm_child_alive_kind(PROC_CHECKPOINTER))
 	{

@@ -11,8 +11,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "access/base/base_read.h"
+#include "access/store/checkpoint.h"
+#include "access/store/evict.h"
 #include "access/wal/wal.h"
 #include "common/version.h"
+#include "storage/buffer/buffer.h"
 #include "storage/ipc/epoch.h"
 #include "storage/ipc/proc.h"
 #include "storage/ipc/segment.h"
@@ -229,6 +233,37 @@ info_memory(Session *s, Text *t)
 	add(t, "mem_allocator:artery\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n");
 }
 
+/*
+ * info_checkpoints -- checkpoints under the names that readers of Redis' figures know:
+ * a save of the RDB and a rewrite of the AOF are both one.  What was changed since
+ * is told in bytes of log.
+ */
+static void
+info_checkpoints(Text *t)
+{
+	CheckpointStatus c;
+	bool		running;
+	const char *result;
+	long long	seconds;
+	long long	now_seconds;
+	Lsn			insert = wal_insert_lsn();
+
+	checkpoint_status(&c);
+	running = c.step != CHECKPOINT_IDLE;
+	result = c.last.round != 0 && c.last.error != 0 ? "err" : "ok";
+	seconds = c.last.round != 0 ? (long long) (c.last.duration_us / 1000000) : -1;
+	now_seconds = running ? 0 : -1;
+	add(t, "rdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%llu\r\n",
+		(ull) c.changed_bytes, running, (ull) tcop__last_save(&c));
+	add(t, "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
+		"rdb_saves:%llu\r\nrdb_last_cow_size:0\r\n", result, seconds, now_seconds, (ull) c.rounds_committed);
+	add(t, "aof_enabled:1\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:%lld\r\n"
+		"aof_current_rewrite_time_sec:%lld\r\naof_last_bgrewrite_status:%s\r\naof_rewrites:%llu\r\naof_last_cow_size:0\r\n",
+		running, seconds, now_seconds, result, (ull) c.rounds_committed);
+	add(t, "aof_current_size:%llu\r\naof_base_size:%llu\r\naof_pending_rewrite:0\r\n",
+		(ull) (insert - Min(insert, c.older_cut)), (ull) (c.cut - Min(c.cut, c.older_cut)));
+}
+
 static void
 info_persistence(Session *s, Text *t)
 {
@@ -253,14 +288,10 @@ info_persistence(Session *s, Text *t)
 			total > 0 ? 100.0 * (double) done / (double) total : 0.0,
 			done > 0 ? seconds * (double) (total - done) / (double) done + 1 : 1.0);
 	}
-	add(t, "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\nrdb_last_save_time:%llu\r\n",
-		(ull) (start_wall / 1000000));
-	add(t, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n");
-	add(t, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
-		"aof_last_bgrewrite_status:ok\r\naof_last_write_status:%s\r\n",
-		atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed) == 0 ? "ok" : "err");
-	add(t, "aof_current_size:%llu\r\naof_pending_bio_fsync:%d\r\n",
-		(ull) (wal_insert_lsn() - Min(wal_insert_lsn(), wal_shared->start_lsn)),
+	info_checkpoints(t);
+	add(t, "aof_last_write_status:%s\r\naof_buffer_length:%llu\r\naof_pending_bio_fsync:%d\r\naof_delayed_fsync:0\r\n",
+		atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed) == 0 ? "ok" : "err",
+		(ull) (wal_insert_lsn() - Min(wal_insert_lsn(), wal_flushed_lsn())),
 		wal_flushed_lsn() < wal_completed_lsn());
 }
 
@@ -429,6 +460,74 @@ info_artery_log(Text *t)
 }
 
 static void
+info_artery_checkpoint(Text *t)
+{
+	CheckpointStatus c;
+	StoreFigures figures;
+
+	checkpoint_status(&c);
+	store_figures(&figures);
+	add(t, "evict_cut:%llu\r\npromoted_keys:%llu\r\nblind_writes_open:%llu\r\n", (ull) figures.evict_cut,
+		(ull) figures.promoted, (ull) figures.blind_open);
+	add(t, "checkpoint_step:%s\r\ncheckpoint_progress:%.4f\r\ncheckpoint_pages_to_write:%llu\r\ncheckpoint_pages_written:%llu\r\n",
+		checkpoint_step_name(c.step), c.progress, (ull) c.pages_to_write, (ull) c.pages_written);
+	add(t, "checkpoint_rounds:%llu\r\ncheckpoint_rounds_committed:%llu\r\ncheckpoint_last_commit:%llu\r\n",
+		(ull) c.rounds_attempted, (ull) c.rounds_committed, (ull) (c.last_commit_wall_us / 1000000));
+	add_bytes(t, "checkpoint_changed_bytes", c.changed_bytes);
+	add(t, "checkpoint_cut:%llu\r\ncheckpoint_older_cut:%llu\r\n", (ull) c.cut, (ull) c.older_cut);
+	add(t, "checkpoint_last_round:%llu\r\ncheckpoint_last_cause:%u\r\ncheckpoint_last_requests:%u\r\ncheckpoint_last_keys_written:%llu\r\n"
+		"checkpoint_last_keys_removed:%llu\r\ncheckpoint_last_pages_written:%llu\r\ncheckpoint_last_duration_us:%llu\r\n"
+		"checkpoint_last_sync_us:%llu\r\ncheckpoint_last_error:%s\r\n",
+		(ull) c.last.round, c.last.cause, c.last.requests, (ull) c.last.keys_written, (ull) c.last.keys_removed,
+		(ull) c.last.pages_written, (ull) c.last.duration_us, (ull) c.last.sync_us, c.last.error != 0 ? c.last.text : "");
+	add(t, "checkpoint_keys_written:%llu\r\ncheckpoint_all_pages_written:%llu\r\ncheckpoint_segments_recycled:%llu\r\n"
+		"versions_linked:%llu\r\n",
+		(ull) c.keys_written_total, (ull) c.pages_written_total, (ull) c.segments_recycled, (ull) c.linked);
+	add(t, "base_pages:%llu\r\nbase_pages_live:%llu\r\nbase_pages_free:%llu\r\nbase_pages_aside:%llu\r\nbase_levels:%u\r\n",
+		(ull) c.base.page_count, (ull) c.base.live_pages, (ull) c.base.free_pages, (ull) c.base.aside_pages, c.base.levels);
+	add_bytes(t, "base_bytes", c.base.page_count * BASE_PAGE_SIZE);
+	add_bytes(t, "base_bytes_live", c.base.live_pages * BASE_PAGE_SIZE);
+	add_bytes(t, "base_bytes_free", (c.base.free_pages + c.base.aside_pages) * BASE_PAGE_SIZE);
+}
+
+static void
+info_artery_pages(Text *t)
+{
+	BufferStats buffers;
+	BaseReadStats reads;
+
+	buffer_stats(&buffers);
+	base_read_stats(&reads);
+	add_bytes(t, "buffer_pool_size", (uint64) set_buffer_pool_size);
+	add(t, "buffer_pool_frames:%llu\r\nbuffer_pool_used:%llu\r\nbuffer_pool_hits:%llu\r\nbuffer_pool_misses:%llu\r\n"
+		"buffer_pool_inserted:%llu\r\nbuffer_pool_evicted:%llu\r\nbuffer_pool_refused:%llu\r\n",
+		(ull) buffers.frames, (ull) buffers.used, (ull) buffers.hits, (ull) buffers.misses, (ull) buffers.inserted,
+		(ull) buffers.evicted, (ull) buffers.refused);
+	add(t, "base_reads:%llu\r\nbase_reads_prefetched:%llu\r\nbase_reads_joined:%llu\r\nbase_reads_failed:%llu\r\n"
+		"base_pages_corrupt:%llu\r\nbase_pages_stale:%llu\r\ncommands_waited_for_pages:%llu\r\n",
+		(ull) reads.reads, (ull) reads.prefetched, (ull) reads.joined, (ull) reads.errors, (ull) reads.corrupt,
+		(ull) reads.stale, (ull) stats_sum(STAT_PAGE_WAITS));
+}
+
+static void
+info_artery_pressure(Text *t)
+{
+	EvictStatus e;
+
+	evict_status(&e);
+	add(t, "evicted_leaves:%llu\r\nevicted_nodes:%llu\r\nevicted_bytes:%llu\r\nevict_clock_rounds:%llu\r\n"
+		"evict_checkpoints_asked:%llu\r\ntombstones_swept:%llu\r\ntrees_swept:%llu\r\n",
+		(ull) e.leaves_evicted, (ull) e.nodes_evicted, (ull) e.bytes_evicted, (ull) e.clock_rounds,
+		(ull) e.checkpoints_asked, (ull) e.tombstones_swept, (ull) e.trees_swept);
+	add(t, "complete:%d\r\nprewarm:%s\r\nprewarm_progress:%.4f\r\nprewarm_keys:%llu\r\n",
+		e.complete, evict_prewarm_name(e.prewarm), e.prewarm_progress, (ull) e.prewarm_keys);
+	add(t, "memory_capacity:%llu\r\nwrite_delay_us:%llu\r\nwrites_delayed:%llu\r\nwrite_delay_us_total:%llu\r\n"
+		"memory_waits:%llu\r\nwrites_refused:%llu\r\n",
+		(ull) e.capacity, (ull) e.delay_us, (ull) stats_sum(STAT_HELD), (ull) stats_sum(STAT_HELD_US),
+		(ull) stats_sum(STAT_MEMORY_WAITS), (ull) e.refused);
+}
+
+static void
 info_artery_processes(Text *t)
 {
 	for (uint32 i = 0; i < proc_slot_count; i++)
@@ -473,6 +572,9 @@ info_artery(Session *s, Text *t)
 	add(t, "workers:%u\r\ndurability:%s\r\nio_method:%s\r\nhuge_pages:%s\r\n", client_table->worker_count, durability, io,
 		segment_huge_page_state());
 	info_artery_log(t);
+	info_artery_checkpoint(t);
+	info_artery_pages(t);
+	info_artery_pressure(t);
 	add(t, "epoch:%llu\r\nepoch_lag:%llu\r\nepoch_oldest_process:%u\r\n", (ull) epoch_current(), (ull) lag, oldest);
 	add(t, "memory_limit:%llu\r\nmemory_reserved:%llu\r\nmemory_used:%llu\r\nmemory_retired:%llu\r\nmemory_cached:%llu\r\n"
 		"memory_spans_free:%llu\r\nmemory_lost:%llu\r\n",

@@ -35,10 +35,14 @@ tcop__del(Session *s)
 		if (done++ == TCOP_KEYS_PER_RUN)
 			return TCOP_AGAIN;
 		key = (StoreKey) {s->db, (uint32) s->argv[s->step].len, s->argv[s->step].data};
-		status = store_write(&key, decide_delete, NULL, &w);
+		status = store_write_head(&key, decide_delete, NULL, &w);
 		tcop__changed(s, &w);
 		if (!tcop__status(s, status, &result))
+		{
+			if (result == TCOP_PARK_PAGE)
+				tcop__read_ahead(s, s->step + 1, TCOP_AHEAD_KEYS);
 			return result;
+		}
 		s->count += w.changed;
 	}
 	reply_int(&s->out, s->count);
@@ -66,7 +70,7 @@ tcop__type(Session *s)
 
 	if (!tcop__arg_key(s, 1, &key))
 		return TCOP_DONE;
-	if (tcop__status(s, store_read(&key, show_exists, &exists, &s->gate), &result))
+	if (tcop__status(s, store_read_head(&key, show_exists, &exists, &s->gate), &result))
 		reply_simple(&s->out, exists ? "string" : "none");
 	return result;
 }

@@ -122,7 +122,8 @@ reply_bulk(Output *o, const void *data, size_t len)
 		uint8	   *to = output_reserve(o, (uint32) len + 26);
 		uint32		n = reply_header(to, '$', len);
 
-		memcpy(to + n, data, len);
+		if (len > 0)			/* nothing may be NULL */
+			memcpy(to + n, data, len);
 		n += (uint32) len;
 		to[n++] = '\r';
 		to[n++] = '\n';

@@ -10,6 +10,9 @@
  * ends the walk before it, room is made, the walk goes on at it.  A value too
  * long for that is copied in pieces (value.c).
  *
+ * A walk may meet pages that must be read first: then the command parks, with what
+ * it has shown in the output and where it stands in 'walk', and the next run goes on.
+ *
  * Every answer is gated by all that the walk looked at, deletions too.
  */
 #include "common/c.h"
@@ -63,6 +66,7 @@ typedef struct Listing
 	int64		prefix_count;
 	/* an item whose value goes out in pieces; its key is walk.key */
 	bool		in_value;
+	bool		whole;			/* it changes too fast for pieces: it is copied in one go */
 	uint64		item_start;		/* out.appended before it */
 	uint32		tries;
 	ValueRead	value;
@@ -100,6 +104,7 @@ listing_begin(Session *s)
 	l->walk.from_edge = true;
 	l->walk.exclusive = false;
 	l->walk.key_len = l->walk.prefix_len = l->walk.hop_len = 0;
+	l->walk.with_values = false;
 	l->walk.done = false;
 	l->walk.gate = LSN_NONE;
 	memset((char *) l + offsetof(Listing, session), 0, offsetof(Listing, last_copy) - offsetof(Listing, session));
@@ -178,56 +183,88 @@ pattern_set(Listing *l, const BytePart *pattern)
 	l->exact = pattern->len == len && memcmp(pattern->data, prefix, len) == 0;
 }
 
+/* item_begin -- the item's frame and key; its value follows. */
+static void
+item_begin(Session *s, Listing *l)
+{
+	l->item_start = s->out.appended;
+	reply_array(&s->out, (uint64) 1 + l->with_values + l->with_versions);
+	reply_bulk(&s->out, l->walk.key, l->walk.key_len);
+}
+
+/* item_end -- the item is complete: the walk goes on behind it. */
+static void
+item_end(Session *s, Listing *l)
+{
+	if (l->with_versions)
+		reply_int(&s->out, (int64) l->value.version);
+	memcpy(l->last_copy, l->walk.key, l->walk.key_len);
+	l->last_key = l->last_copy;
+	l->last_key_len = l->walk.key_len;
+	l->last_is_prefix = false;
+	l->in_value = l->whole = false;
+	l->tries = 0;
+	l->items++;
+	l->walk.exclusive = true;
+}
+
+/* long_value_whole -- TCOP_AGAIN: the item is over, or has gone; the walk goes on. */
+static TcopResult
+long_value_whole(Session *s, Listing *l, const StoreKey *key)
+{
+	TcopResult	result;
+
+	item_begin(s, l);
+	if (!tcop__status(s, tcop__value_whole(s, key, &l->value), &result))
+	{
+		if (result != TCOP_DONE)
+			output_cut(&s->out, l->item_start);	/* parked: the next run begins it again */
+		return result;
+	}
+	if (s->out.overflow)
+		return TCOP_DONE;
+	if (l->value.exists)
+		item_end(s, l);
+	else
+	{
+		output_cut(&s->out, l->item_start);
+		l->in_value = l->whole = false;
+	}
+	return TCOP_AGAIN;
+}
+
 /* long_value -- the walk stopped at an item with a long value: another portion of it. */
 static TcopResult
 long_value(Session *s, Listing *l)
 {
-	StoreWalk  *w = &l->walk;
-	StoreKey	key = {w->db, w->key_len, w->key};
+	StoreKey	key = {l->walk.db, l->walk.key_len, l->walk.key};
 	TcopResult	result;
 
-	if (l->value.offset == 0)
-	{
-		uint32		parts = 1 + l->with_values + l->with_versions;
-
-		l->item_start = s->out.appended;
-		reply_array(&s->out, parts);
-		reply_bulk(&s->out, w->key, w->key_len);
-	}
+	if (l->whole)
+		return long_value_whole(s, l, &key);
+	if (!l->value.begun)
+		item_begin(s, l);
 	switch (tcop__value_piece(s, &key, &l->value))
 	{
 		case VALUE_MORE:
-			return TCOP_AGAIN;
+			break;
 		case VALUE_OVERFLOW:
 			return TCOP_DONE;
+		case VALUE_STATUS:
+			if (tcop__status(s, l->value.status, &result))
+				NotReached();
+			return result;
 		case VALUE_DONE:
+			item_end(s, l);
 			break;
 		case VALUE_CHANGED:
 			output_cut(&s->out, l->item_start);
-			l->in_value = false;
 			if (++l->tries < TCOP_VALUE_TRIES)
-				return TCOP_AGAIN;	/* the walk meets it again as it is now */
-			reply_array(&s->out, (uint64) 1 + l->with_values + l->with_versions);
-			reply_bulk(&s->out, w->key, w->key_len);
-			if (!tcop__status(s, tcop__value_whole(s, &key, &l->value), &result))
-				return result;
-			if (!l->value.exists)
-			{
-				output_cut(&s->out, l->item_start);
-				return TCOP_AGAIN;
-			}
+				l->in_value = false;	/* the walk meets it again as it is now */
+			else
+				l->whole = true;
 			break;
 	}
-	if (l->with_versions)
-		reply_int(&s->out, (int64) l->value.version);
-	memcpy(l->last_copy, w->key, w->key_len);
-	l->last_key = l->last_copy;
-	l->last_key_len = w->key_len;
-	l->last_is_prefix = false;
-	l->in_value = false;
-	l->tries = 0;
-	l->items++;
-	w->exclusive = true;		/* go on behind it */
 	return TCOP_AGAIN;
 }
 
@@ -241,6 +278,7 @@ listing_walk(Session *s, Listing *l, StoreWalkShow show)
 	for (int i = 0; i < TCOP_WALKS_PER_RUN && !l->exhausted; i++)
 	{
 		TcopResult	result;
+		StoreStatus status;
 
 		if (l->in_value)
 		{
@@ -254,9 +292,10 @@ listing_walk(Session *s, Listing *l, StoreWalkShow show)
 		if (l->delimiter.len > 0)
 			(void) output_reserve(&l->prefixes, Max(l->need_prefix, (uint32) 512));
 		l->need = l->need_prefix = 0;
-		if (!tcop__status(s, store_walk(&l->walk, TCOP_WALK_STEPS, show, l), &result))
-			return result;
+		status = store_walk(&l->walk, TCOP_WALK_STEPS, show, l);
 		s->gate = Max(s->gate, l->walk.gate);
+		if (!tcop__status(s, status, &result))
+			return result;
 		if (l->walk.done)
 			l->exhausted = true;
 	}
@@ -532,7 +571,7 @@ common_option(Session *s, Listing *l, uint32 *i, const BytePart **prefix, bool *
 {
 	*error = false;
 	if (tcop__arg_is(s, *i, "withvalues"))
-		l->with_values = true;
+		l->with_values = l->walk.with_values = true;
 	else if (tcop__arg_is(s, *i, "withversions"))
 		l->with_versions = true;
 	else if (tcop__arg_is(s, *i, "count") && *i + 1 < s->argc)

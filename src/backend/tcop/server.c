@@ -1,6 +1,6 @@
 /*
  * server.c -- commands on the server as a whole: DBSIZE FLUSHDB FLUSHALL TIME
- * WAITAOF SHUTDOWN.  (INFO, CONFIG and COMMAND have files of their own.)
+ * WAITAOF SHUTDOWN.  (INFO, CONFIG, COMMAND and checkpoints have files of their own.)
  */
 #include "common/c.h"
 
@@ -12,10 +12,20 @@
 #include "utils/clock.h"
 #include "utils/elog.h"
 
+/* tcop__dbsize -- exact: what only the base knows is read from it, in bounded steps. */
 TcopResult
 tcop__dbsize(Session *s)
 {
-	reply_int(&s->out, (int64) store_count(s->db, &s->gate));
+	StoreCountJob *job = s->state;
+	TcopResult	result;
+
+	if (job == NULL)
+		job = tcop__state(s, sizeof(StoreCountJob), NULL);
+	if (!tcop__status(s, store_count_exact(s->db, job, &s->gate), &result))
+		return result;
+	if (!job->done)
+		return TCOP_AGAIN;
+	reply_int(&s->out, (int64) job->count);
 	return TCOP_DONE;
 }
 

@@ -7,7 +7,9 @@
  * whose keys do not stand still long enough is answered TRYAGAIN after a second.
  *
  * Both passes are cut into runs, so that ten thousand keys or long values do not
- * keep other clients waiting.
+ * keep other clients waiting.  A key that must be read from disk parks the command
+ * at that key, which is where the next run goes on.  A version is a key's LSN, in
+ * memory and on disk the same, so that leaving or entering memory changes nothing.
  */
 #include "common/c.h"
 #include "tcop/stats.h"
@@ -15,6 +17,7 @@
 
 #define PATIENCE_US 1000000
 #define RESTARTS_PER_RUN 4
+#define RESTARTS_MIN 8			/* however long they took: passes over keys on disk are slow */
 
 typedef struct Several
 {
@@ -24,6 +27,7 @@ typedef struct Several
 	uint32		next;			/* argument to go on with */
 	uint32		budget;			/* keys of this run */
 	uint64		give_up_us;		/* 0: nothing has changed yet */
+	uint32		restarts;
 	int64		found;
 	ValueRead	value;
 	TcopResult	result;			/* with STEP_END */
@@ -73,7 +77,7 @@ read_one(Session *s, Several *m, const StoreKey *key)
 
 		if (!m->with_values)
 		{
-			if (!tcop__status(s, store_read(key, show_version, &read, &s->gate), &m->result))
+			if (!tcop__status(s, store_read_head(key, show_version, &read, &s->gate), &m->result))
 				return STEP_END;
 			m->version[m->next] = read.version;
 			m->found += read.exists;
@@ -98,6 +102,10 @@ read_one(Session *s, Several *m, const StoreKey *key)
 			return STEP_PAUSE;
 		case VALUE_CHANGED:
 			return STEP_RESTART;
+		case VALUE_STATUS:
+			if (tcop__status(s, m->value.status, &m->result))
+				NotReached();
+			return STEP_END;
 		case VALUE_OVERFLOW:
 			m->result = TCOP_DONE;
 			return STEP_END;
@@ -111,7 +119,7 @@ check_one(Session *s, Several *m, const StoreKey *key)
 {
 	VersionRead read;
 
-	if (!tcop__status(s, store_read(key, show_version, &read, &s->gate), &m->result))
+	if (!tcop__status(s, store_read_head(key, show_version, &read, &s->gate), &m->result))
 		return STEP_END;
 	return read.version == m->version[m->next] ? STEP_ON : STEP_RESTART;
 }
@@ -134,6 +142,8 @@ pass(Session *s, Several *m)
 		if (!tcop__arg_key(s, m->next, &key) || !output_room(&s->out, 0))
 			return STEP_END;
 		step = m->checking ? check_one(s, m, &key) : read_one(s, m, &key);
+		if (step == STEP_END && m->result == TCOP_PARK_PAGE)
+			tcop__read_ahead(s, m->next + 1, TCOP_AHEAD_KEYS);
 		if (step != STEP_ON)
 			return step;
 	}
@@ -189,7 +199,7 @@ tcop__read_several(Session *s, bool with_values)
 				output_cut(&s->out, s->out_start);
 				if (m->give_up_us == 0)
 					m->give_up_us = tcop_now_us + PATIENCE_US;
-				else if (tcop_now_us > m->give_up_us)
+				else if (++m->restarts >= RESTARTS_MIN && tcop_now_us > m->give_up_us)
 				{
 					reply_error(&s->out, "TRYAGAIN the keys changed too often while they were read");
 					return TCOP_DONE;

@@ -4,7 +4,8 @@
  *
  * Every change is one store_write with a function that decides, against the
  * version it replaces, what the new one is; what the reply needs of the old one
- * is copied there, too, and so is of exactly that version.
+ * is copied there, too, and so is of exactly that version.  What looks at nothing
+ * (SET without options, MSET) is written blind: nothing is read from disk for it.
  */
 #include "common/c.h"
 #include "tcop/stats.h"
@@ -17,6 +18,7 @@ typedef struct GetState
 {
 	ValueRead	value;
 	uint32		tries;
+	bool		look;			/* the version that was going out is gone: the key must be looked at again */
 } GetState;
 
 /* get_long -- GET of a value that goes out in pieces. */
@@ -27,6 +29,22 @@ get_long(Session *s, const StoreKey *key, GetState *state)
 
 	for (;;)
 	{
+		if (state->look)
+		{
+			StoreStatus status = state->tries < TCOP_VALUE_TRIES ? tcop__read_value(s, key, &state->value)
+				: tcop__value_whole(s, key, &state->value);
+
+			if (!tcop__status(s, status, &result))
+				return result;
+			state->look = false;
+			if (!state->value.exists)
+			{
+				reply_null(&s->out);
+				return TCOP_DONE;
+			}
+			if (state->value.shown || s->out.overflow)
+				return TCOP_DONE;
+		}
 		switch (tcop__value_piece(s, key, &state->value))
 		{
 			case VALUE_DONE:
@@ -34,24 +52,16 @@ get_long(Session *s, const StoreKey *key, GetState *state)
 				return TCOP_DONE;
 			case VALUE_MORE:
 				return TCOP_AGAIN;
+			case VALUE_STATUS:
+				if (tcop__status(s, state->value.status, &result))
+					NotReached();
+				return result;
 			case VALUE_CHANGED:
+				output_cut(&s->out, s->out_start);
+				state->tries++;
+				state->look = true;
 				break;
 		}
-		output_cut(&s->out, s->out_start);
-		if (++state->tries < TCOP_VALUE_TRIES)
-		{
-			if (!tcop__status(s, tcop__read_value(s, key, &state->value), &result))
-				return result;
-		}
-		else if (!tcop__status(s, tcop__value_whole(s, key, &state->value), &result))
-			return result;
-		if (!state->value.exists)
-		{
-			reply_null(&s->out);
-			return TCOP_DONE;
-		}
-		if (state->value.shown || s->out.overflow)
-			return TCOP_DONE;
 	}
 }
 
@@ -105,7 +115,7 @@ tcop__strlen(Session *s)
 
 	if (!tcop__arg_key(s, 1, &key))
 		return TCOP_DONE;
-	if (!tcop__status(s, store_read(&key, show_length, &read, &s->gate), &result))
+	if (!tcop__status(s, store_read_head(&key, show_length, &read, &s->gate), &result))
 		return result;
 	stats_add(read.exists ? STAT_HITS : STAT_MISSES, 1);
 	reply_int(&s->out, read.exists ? (int64) read.len : 0);
@@ -195,9 +205,11 @@ decide_set(const StoreView *view, StoreChange *change, void *arg)
 	return STORE_PUT;
 }
 
-/* write_key -- store_write of argument 1; false: *result is what the command returns. */
-static bool
-write_key(Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
+typedef StoreStatus (*StoreWriter)(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out);
+
+/* write_by -- a write of argument 1; false: *result is what the command returns. */
+static inline bool
+write_by(StoreWriter write, Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
 {
 	StoreKey	key;
 	StoreStatus status;
@@ -205,9 +217,15 @@ write_key(Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult
 	*result = TCOP_DONE;
 	if (!tcop__arg_key(s, 1, &key))
 		return false;
-	status = store_write(&key, decide, arg, w);
+	status = write(&key, decide, arg, w);
 	tcop__changed(s, w);
 	return tcop__status(s, status, result);
+}
+
+static bool
+write_key(Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
+{
+	return write_by(store_write, s, decide, arg, w, result);
 }
 
 /* write_taking -- ... by a decision that takes the old value. */
@@ -254,13 +272,18 @@ tcop__set(Session *s)
 		}
 		return result;
 	}
-	if (likely(write_key(s, decide_set, &arg, &w, &result)))
+	if (arg.only_absent || arg.only_present)
 	{
-		if (likely(w.changed))
-			reply_ok(&s->out);
-		else
-			reply_null(&s->out);
+		if (write_by(store_write_head, s, decide_set, &arg, &w, &result))
+		{
+			if (w.changed)
+				reply_ok(&s->out);
+			else
+				reply_null(&s->out);
+		}
 	}
+	else if (likely(write_by(store_write_blind, s, decide_set, &arg, &w, &result)))
+		reply_ok(&s->out);
 	return result;
 }
 
@@ -271,7 +294,7 @@ tcop__setnx(Session *s)
 	StoreWritten w;
 	TcopResult	result;
 
-	if (write_key(s, decide_set, &arg, &w, &result))
+	if (write_by(store_write_head, s, decide_set, &arg, &w, &result))
 		reply_int(&s->out, w.changed);
 	return result;
 }
@@ -349,7 +372,7 @@ tcop__mset(Session *s)
 		key.db = s->db;
 		key.len = (uint32) s->argv[s->step].len;
 		key.data = s->argv[s->step].data;
-		status = store_write(&key, decide_set, &arg, &w);
+		status = store_write_blind(&key, decide_set, &arg, &w);
 		tcop__changed(s, &w);
 		if (!tcop__status(s, status, &result))
 			return result;

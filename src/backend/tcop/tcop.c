@@ -5,6 +5,9 @@
  * may be run any number of times in between; whatever it keeps from one run to
  * the next stands in the session.  Nothing in this room sleeps.
  *
+ * Pages of the base that a command needed and had to wait for stay with it
+ * (session.keep) from run to run, so that it gets on, and go when it ends.
+ *
  * What a process that dies in here leaves behind: its replies are gone with it,
  * what it had in the log and in the overlay is the store's affair.
  */
@@ -13,6 +16,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "access/base/base_read.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/segment.h"
 #include "tcop/stats.h"
@@ -103,13 +107,25 @@ error_unknown_child(Session *s, const Command *container)
 				(int) Min((size_t) 128, s->argv[1].len), (const char *) s->argv[1].data, name);
 }
 
+static bool serving;			/* recovery has ended and the base is open */
+
+bool
+tcop_serve(void)
+{
+	if (likely(serving))
+		return true;
+	if (atomic_load_explicit(&seg_control->recovered, memory_order_acquire) == 0)	/* acquire [recovered] */
+		return false;
+	base_reader_open(seg_control->data_dir, seg_control->system_id);
+	serving = true;
+	return true;
+}
+
 /* error_loading -- is the server not ready yet for this command?  Then it is answered. */
 static bool
 error_loading(Session *s, const Command *c)
 {
-	uint32		state = atomic_load_explicit(&seg_control->server_state, memory_order_acquire);	/* acquire [server-state] */
-
-	if (likely(state >= SERVER_RUNNING) || (c->flags & CMD_LOADING) != 0)
+	if ((c->flags & CMD_LOADING) != 0 || likely(tcop_serve()))
 		return false;
 	reply_error(&s->out, "LOADING artery is loading the log into memory");
 	return true;
@@ -173,6 +189,26 @@ reply_dropped(Session *s)
 	}
 }
 
+/* state_drop -- what the command kept in 'state' goes. */
+static void
+state_drop(Session *s)
+{
+	if (s->state_free != NULL)
+		s->state_free(s->state);
+	else
+		free(s->state);
+	s->state = NULL;
+	s->state_free = NULL;
+}
+
+/* keep_drop -- the pages go, and what held them: the next commands may not need any, and there are many connections. */
+static void
+keep_drop(Session *s)
+{
+	base_keep_destroy(s->keep);
+	s->keep = NULL;
+}
+
 /* command_end -- what net wants to know of it, then the session is ready for the next. */
 static void
 command_end(Session *s)
@@ -188,7 +224,9 @@ command_end(Session *s)
 		s->next_durability = SESSION_POLICY_SERVER;
 	}
 	if (unlikely(s->state != NULL))
-		tcop_cancel(s);
+		state_drop(s);
+	if (unlikely(s->keep != NULL))
+		keep_drop(s);
 	s->command = NULL;
 	s->commands_run++;
 	stats_add(STAT_COMMANDS, 1);
@@ -202,6 +240,7 @@ tcop_run(Session *s, const TcopRequest *request)
 	Assert(s->magic == SESSION_MAGIC && request->argc > 0);
 	s->argv = request->argv;
 	s->argc = request->argc;
+	store_use_keep(&s->keep);
 	if (likely(s->command == NULL))
 	{
 		s->step = 0;
@@ -217,11 +256,18 @@ tcop_run(Session *s, const TcopRequest *request)
 			return TCOP_DONE;
 		}
 		stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
+		if ((s->command->flags & CMD_DENYOOM) != 0 && unlikely(tcop__hold(s)))
+			return TCOP_LATER;
 	}
-	else if (s->command->index != account_command)
+	else
 	{
-		account_switch(s->command->index);
-		elog_doing(s->command->name);
+		if (s->command->index != account_command)
+		{
+			account_switch(s->command->index);
+			elog_doing(s->command->name);
+		}
+		if (s->held)
+			tcop__hold_over(s);
 	}
 	result = s->command->run(s);
 	if (likely(result == TCOP_DONE))
@@ -237,14 +283,9 @@ void
 tcop_cancel(Session *s)
 {
 	if (s->state != NULL)
-	{
-		if (s->state_free != NULL)
-			s->state_free(s->state);
-		else
-			free(s->state);
-		s->state = NULL;
-		s->state_free = NULL;
-	}
+		state_drop(s);
+	if (s->keep != NULL)
+		keep_drop(s);
 }
 
 void *
@@ -275,6 +316,66 @@ tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count)
 	}
 	if (n > 1)
 		store_prefetch_batch(keys, (int) n);
+}
+
+/* ---- reading ahead ---- */
+#define AHEAD_IN_FLIGHT 64		/* with so many reads on their way nothing is read ahead */
+
+static struct BaseKeep *ahead_keep;	/* what is read ahead is kept by nobody: it goes to the pool */
+
+static void
+show_nothing(const StoreView *view, void *arg)
+{
+	(void) view;
+	(void) arg;
+}
+
+/* read_ahead -- one key: looked up as if it were asked for, but nobody waits. */
+static void
+read_ahead(const Session *s, const BytePart *word)
+{
+	StoreKey	key = {s->db, (uint32) word->len, word->data};
+	Lsn			gate = LSN_NONE;
+
+	if (word->len <= KEY_USER_MAX && store_read_head(&key, show_nothing, NULL, &gate) != STORE_OK)
+		base_keep_release(ahead_keep);
+}
+
+/* may_read_ahead -- plain calls would wait for what nobody may need. */
+static bool
+may_read_ahead(void)
+{
+	return base_read_fd() >= 0 && base_read_in_flight() < AHEAD_IN_FLIGHT;
+}
+
+void
+tcop__read_ahead(Session *s, uint32 i, uint32 count)
+{
+	store_use_keep(&ahead_keep);
+	for (; count > 0 && i < s->argc && may_read_ahead(); i++, count--)
+		read_ahead(s, &s->argv[i]);
+	store_use_keep(&s->keep);
+}
+
+void
+tcop_read_ahead(Session *s, const TcopRequest *requests, uint32 count)
+{
+	uint32		keys = 0;
+
+	store_use_keep(&ahead_keep);
+	for (uint32 i = 0; i < count && keys < TCOP_AHEAD_KEYS && may_read_ahead(); i++)
+	{
+		const TcopRequest *r = &requests[i];
+		const Command *c = r->command;
+
+		/* a write behind it may need nothing at all (SET) */
+		if (c != NULL && (c->flags & CMD_READONLY) != 0 && c->first_key != 0 && (uint32) c->first_key < r->argc)
+		{
+			read_ahead(s, &r->argv[c->first_key]);
+			keys++;
+		}
+	}
+	store_use_keep(&s->keep);
 }
 
 bool
@@ -331,11 +432,37 @@ tcop__error_arity(Session *s)
 	reply_error(&s->out, "ERR wrong number of arguments for '%s' command", s->command->name);
 }
 
-bool
-tcop__status(Session *s, StoreStatus status, TcopResult *result)
+/* error_store -- the command ends with this error and nothing else. */
+static void
+error_store(Session *s, StoreStatus status)
 {
 	int			reason;
 
+	output_cut(&s->out, s->out_start);
+	switch (status)
+	{
+		case STORE_NO_MEMORY:
+			reply_error(&s->out, "OOM command not allowed when used memory > 'maxmemory'.");
+			break;
+		case STORE_DISK_FULL:
+			/* relaxed: the reason, for people */
+			reason = (int) atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed);
+			reply_error(&s->out, "MISCONF Errors writing the log: %s", strerror(reason != 0 ? reason : ENOSPC));
+			break;
+		case STORE_TOO_LARGE:
+			reply_error(&s->out, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+			break;
+		case STORE_CORRUPT:
+			reply_error(&s->out, "CORRUPT %s", base_keep_error(s->keep));
+			break;
+		default:
+			NotReached();
+	}
+}
+
+bool
+tcop__status(Session *s, StoreStatus status, TcopResult *result)
+{
 	*result = TCOP_DONE;
 	switch (status)
 	{
@@ -343,21 +470,22 @@ tcop__status(Session *s, StoreStatus status, TcopResult *result)
 			return true;
 		case STORE_PARK_WAL:
 			*result = TCOP_PARK_WAL;
-			return false;
+			break;
 		case STORE_PARK_MAP:
 			*result = TCOP_PARK_MAP;
-			return false;
+			break;
+		case STORE_PARK_PAGE:
+			*result = TCOP_PARK_PAGE;
+			break;
+		case STORE_PARK_MEMORY:
+			*result = TCOP_PARK_MEMORY;
+			break;
 		case STORE_NO_MEMORY:
-			reply_error(&s->out, "OOM command not allowed when used memory > 'maxmemory'.");
-			return false;
 		case STORE_DISK_FULL:
-			/* relaxed: the reason, for people */
-			reason = (int) atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed);
-			reply_error(&s->out, "MISCONF Errors writing the log: %s", strerror(reason != 0 ? reason : ENOSPC));
-			return false;
 		case STORE_TOO_LARGE:
-			reply_error(&s->out, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
-			return false;
+		case STORE_CORRUPT:
+			error_store(s, status);
+			break;
 	}
-	NotReached();
+	return false;
 }

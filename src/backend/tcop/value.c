@@ -4,7 +4,8 @@
  * Short values are copied in the epoch that finds them.  Long ones are copied in
  * pieces, each in an epoch of its own and some per turn of the loop, so that
  * neither reclamation nor other clients wait for a 64 MiB value; a reply is
- * started over when its version goes away meanwhile.
+ * started over when its version goes away meanwhile.  A value that lies on disk
+ * alone is read whole before its first piece, and kept until the command ends.
  */
 #include "common/c.h"
 #include "tcop/tcop_internal.h"
@@ -54,6 +55,7 @@ tcop__read_value(Session *s, const StoreKey *key, ValueRead *r)
 	uint32		room = FIRST_ROOM;
 
 	r->offset = 0;
+	r->begun = false;
 	for (;;)
 	{
 		StoreStatus status;
@@ -71,21 +73,26 @@ tcop__value_piece(Session *s, const StoreKey *key, ValueRead *r)
 {
 	uint64		copied = 0;
 
-	if (r->offset == 0)
+	if (!r->begun)
 	{
 		if (!output_room(&s->out, r->len + FRAME))
 			return VALUE_OVERFLOW;
 		reply_bulk_header(&s->out, r->len);
+		r->begun = true;
 	}
 	while (r->offset < r->len)
 	{
 		uint8	   *to;
 		size_t		n;
+		bool		same;
 
 		if (copied >= TCOP_COPY_PER_RUN)
 			return VALUE_MORE;
 		n = output_stretch(&s->out, (size_t) Min(r->len - r->offset, TCOP_PIECE), &to);
-		if (!store_read_piece(key, r->version, r->offset, n, to))
+		r->status = store_read_piece(key, r->version, r->offset, n, to, &same);
+		if (r->status != STORE_OK)
+			return VALUE_STATUS;
+		if (!same)
 			return VALUE_CHANGED;
 		output_advance(&s->out, (uint32) n);
 		r->offset += n;

@@ -39,6 +39,7 @@ typedef struct CtlOptions
 	const char *log_file;			/* -l; NULL: the server keeps our standard output and error */
 	StopMode	mode;
 	int			timeout_s;
+	bool		timeout_given;			/* by -t */
 	bool		wait;
 	bool		silent;
 	const char *settings[CTL_OPTIONS_MAX];	/* name=value, for -c of the server */
@@ -63,9 +64,28 @@ extern FILE *ctl_server_open(const char *server, const char *option, pid_t *pid)
 /* ctl_server_close -- true if it printed all and ended well. */
 extern bool ctl_server_close(FILE *in, pid_t pid) attribute_must_check;
 
+/* ---- ask.c: a client connection ---- */
+struct redisContext;
+struct redisReply;
+/* ctl_ask_open -- connected, and authenticated where artery.conf has a password; NULL: 'why' says what is wrong. */
+extern struct redisContext *ctl_ask_open(const CtlOptions *options, const PidFile *file, char *why, size_t size)
+	attribute_must_check;
+/* ctl_ask -- one command and its answer; NULL: none came, or an error ('why'). */
+extern struct redisReply *ctl_ask(struct redisContext *context, char *why, size_t size, int argc, const char **argv)
+	attribute_must_check;
+/* ctl_ask_send -- a command whose answer is fetched by ctl_ask_wait; false: the connection is lost (context->errstr). */
+extern bool ctl_ask_send(struct redisContext *context, int argc, const char **argv) attribute_must_check;
+/* ctl_ask_wait -- waits up to timeout_ms; *reply NULL: not yet.  False: the connection is lost. */
+extern bool ctl_ask_wait(struct redisContext *context, int timeout_ms, struct redisReply **reply) attribute_must_check;
+/* ctl_info_value -- of INFO's text the line "name:value"; false: there is none. */
+extern bool ctl_info_value(const char *info, const char *name, char *value, size_t size) attribute_must_check;
+
 /* ---- wait.c ---- */
 /* ctl_process_running -- a zombie does not run. */
 extern bool ctl_process_running(int pid);
+/* ctl_each_child -- calls 'see' with pid and title of every child of a server, from /proc. */
+extern void ctl_each_child(int postmaster_pid, void (*see)(int pid, const char *title, void *arg), void *arg);
+extern int64 ctl_mono_ms(void);
 
 typedef enum WaitAnswer
 {
@@ -87,5 +107,6 @@ extern int ctl_stop(const CtlOptions *options);		/* stop.c */
 extern int ctl_restart(const CtlOptions *options);	/* stop.c */
 extern int ctl_reload(const CtlOptions *options);	/* stop.c */
 extern int ctl_status(const CtlOptions *options);	/* status.c */
+extern int ctl_checkpoint(const CtlOptions *options);	/* checkpoint.c */
 
 #endif

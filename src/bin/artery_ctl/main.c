@@ -26,6 +26,7 @@ typedef struct SubCommand
 static const SubCommand sub_commands[] = {
 	{"init", ctl_init},		  {"start", ctl_start},	  {"stop", ctl_stop},
 	{"restart", ctl_restart}, {"reload", ctl_reload}, {"status", ctl_status},
+	{"checkpoint", ctl_checkpoint},
 };
 
 static const char usage_text[] =
@@ -38,6 +39,7 @@ static const char usage_text[] =
 	"  artery_ctl restart [-D DATADIR] [-m SHUTDOWN-MODE] [-l LOGFILE] [-W] [-t SECS] [-c NAME=VALUE]... [-s]\n"
 	"  artery_ctl reload  [-D DATADIR] [-s]\n"
 	"  artery_ctl status  [-D DATADIR]\n"
+	"  artery_ctl checkpoint [-D DATADIR] [-W] [-t SECS] [-s]\n"
 	"\n"
 	"Options (before or after the sub-command):\n"
 	"  -D, --data=DATADIR         the data directory (default: environment variable ARTERY_DATA)\n"
@@ -45,7 +47,7 @@ static const char usage_text[] =
 	"  -m, --mode=MODE            smart, fast or immediate (default: fast)\n"
 	"  -c, --set=NAME=VALUE       a setting: for this start only; init writes it to artery.conf\n"
 	"  -o, --options=OPTIONS      the same, or several as in pg_ctl: -o \"-c NAME=VALUE -c NAME=VALUE\"\n"
-	"  -t, --timeout=SECS         seconds to wait with -w (default: 60)\n"
+	"  -t, --timeout=SECS         seconds to wait with -w (default: 60; a checkpoint is waited for without bound)\n"
 	"  -w, --wait                 wait until it is done (default)\n"
 	"  -W, --no-wait              do not wait\n"
 	"  -s, --silent               print errors only\n"
@@ -53,7 +55,7 @@ static const char usage_text[] =
 	"  -?, --help                 print this, then exit\n"
 	"\n"
 	"Shutdown modes:\n"
-	"  smart       end after all clients have disconnected\n"
+	"  smart       end after all clients have disconnected, with a checkpoint\n"
 	"  fast        disconnect clients, then end in order\n"
 	"  immediate   end at once; the next start recovers from the log\n"
 	"\n"
@@ -255,6 +257,7 @@ parse_options(int argc, char **argv, CtlOptions *options, const char **directory
 				break;
 			case 't':
 				good = parse_timeout(optarg, &options->timeout_s);
+				options->timeout_given = true;
 				break;
 			case 'w':
 			case 'W':

@@ -7,137 +7,121 @@
  */
 #include "ctl.h"
 
-#include "common/conf.h"
-
-#include <dirent.h>
 #include <hiredis/hiredis.h>
-#include <sys/time.h>
 #include <time.h>
 
-#define ASK_TIMEOUT_S 5
-
-/* print_processes -- the postmaster's children by their titles, from /proc. */
 static void
-print_processes(int postmaster_pid)
+print_process(int pid, const char *title, void *arg)
 {
-	DIR		   *proc = opendir("/proc");
-	struct dirent *entry;
-
-	if (proc == NULL)
-		return;
-	(void) puts("processes:");
-	while ((entry = readdir(proc)) != NULL)
-	{
-		char		path[300];
-		char		text[512];
-		const char *rest;
-		FILE	   *file;
-		size_t		len;
-		int			parent;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void) snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
-		file = fopen(path, "re");
-		if (file == NULL)
-			continue;
-		len = fread(text, 1, sizeof(text) - 1, file);
-		(void) fclose(file);
-		text[len] = '\0';
-		rest = strrchr(text, ')');
-		if (rest == NULL || sscanf(rest, ") %*c %d", &parent) != 1 || parent != postmaster_pid)
-			continue;
-		(void) snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		file = fopen(path, "re");
-		if (file == NULL)
-			continue;
-		len = fread(text, 1, sizeof(text) - 1, file);
-		(void) fclose(file);
-		text[len] = '\0';	/* setproctitle leaves one string */
-		(void) printf("  %s %s\n", entry->d_name, text);
-	}
-	(void) closedir(proc);
+	(void) arg;
+	(void) printf("  %d %s\n", pid, title);
 }
 
-/* ask -- one command; NULL: no answer, or an error (said why). */
-static redisReply *
-ask(redisContext *context, int argc, const char **argv)
+/* print_time -- a time of day as INFO has it, in seconds since 1970. */
+static void
+print_time(const char *name, const char *seconds)
 {
-	redisReply *reply = redisCommandArgv(context, argc, argv, NULL);
+	time_t		when = (time_t) strtoll(seconds, NULL, 10);
+	struct tm	tm;
+	char		text[64];
 
-	if (reply == NULL)
-		(void) printf("server: does not answer: %s\n", context->errstr);
-	else if (reply->type == REDIS_REPLY_ERROR)
+	(void) strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&when, &tm));
+	(void) printf("%s: %s\n", name, text);
+}
+
+/* print_base -- how large the data file is, and how much of it is in use. */
+static void
+print_base(const char *info)
+{
+	char		live[32];
+	char		free[32];
+	char		total[32];
+
+	if (ctl_info_value(info, "base_bytes_live_human", live, sizeof(live)) &&
+		ctl_info_value(info, "base_bytes_free_human", free, sizeof(free)) &&
+		ctl_info_value(info, "base_bytes_human", total, sizeof(total)))
+		(void) printf("base: %s live, %s free, %s in all\n", live, free, total);
+}
+
+/* print_pool -- how full the buffer pool is, and how often a page was found in it. */
+static void
+print_pool(const char *info)
+{
+	static const char *const names[] = {"buffer_pool_frames", "buffer_pool_used", "buffer_pool_hits", "buffer_pool_misses"};
+	char		text[32];
+	double		value[lengthof(names)];
+
+	for (size_t i = 0; i < lengthof(names); i++)
 	{
-		(void) printf("server: %s\n", reply->str);
-		freeReplyObject(reply);
-		reply = NULL;
+		if (!ctl_info_value(info, names[i], text, sizeof(text)))
+			return;
+		value[i] = strtod(text, NULL);
 	}
-	return reply;
+	if (!ctl_info_value(info, "buffer_pool_size_human", text, sizeof(text)))
+		return;
+	(void) printf("buffer_pool: %s, %.0f %% used", text, value[0] > 0 ? 100 * value[1] / value[0] : 0.0);
+	if (value[2] + value[3] > 0)
+		(void) printf(", %.1f %% of lookups found their page", 100 * value[2] / (value[2] + value[3]));
+	(void) putchar('\n');
+}
+
+/* print_checkpoint -- what runs, the last one, and what went wrong with it. */
+static void
+print_checkpoint(const char *info)
+{
+	char		text[512];
+	char		part[32];
+
+	if (ctl_info_value(info, "checkpoint_step", text, sizeof(text)) && strcmp(text, "idle") != 0 &&
+		ctl_info_value(info, "checkpoint_progress", part, sizeof(part)))
+		(void) printf("checkpoint: %s, %.0f %%\n", text, 100 * strtod(part, NULL));
+	if (ctl_info_value(info, "checkpoint_changed_bytes_human", text, sizeof(text)))
+		(void) printf("log_since_checkpoint: %s\n", text);
+	if (ctl_info_value(info, "rdb_last_save_time", text, sizeof(text)))
+		print_time("last_checkpoint", text);
+	if (ctl_info_value(info, "checkpoint_last_error", text, sizeof(text)) && text[0] != '\0')
+		(void) printf("last_checkpoint_error: %s\n", text);
 }
 
 /* print_info -- of INFO's text the lines that say what a person wants to know at a glance. */
 static void
-print_info(char *text)
+print_info(const char *info)
 {
 	static const char *const wanted[] = {
-		"artery_version", "connected_clients", "maxclients",   "used_memory_human", "maxmemory_human", "generation",
-		"durability",	  "io_method",		   "huge_pages",   "wal_insert",		"wal_flushed",	   "wal_segments",
+		"artery_version", "connected_clients", "maxclients", "used_memory_human", "maxmemory_human", "generation",
+		"durability",	  "io_method",		   "huge_pages", "wal_insert",		  "wal_flushed",	 "wal_segments",
 	};
-	bool		printed[lengthof(wanted)] = {false};	/* a name may stand in two sections */
-	char	   *save = NULL;
+	char		value[512];
 
-	for (char *line = strtok_r(text, "\r\n", &save); line != NULL; line = strtok_r(NULL, "\r\n", &save))
-	{
-		char	   *colon = strchr(line, ':');
-
-		if (colon == NULL)
-			continue;
-		*colon = '\0';
-		for (size_t i = 0; i < lengthof(wanted); i++)
-			if (!printed[i] && strcmp(line, wanted[i]) == 0)
-			{
-				(void) printf("%s: %s\n", line, colon + 1);
-				printed[i] = true;
-			}
-	}
+	for (size_t i = 0; i < lengthof(wanted); i++)
+		if (ctl_info_value(info, wanted[i], value, sizeof(value)))
+			(void) printf("%s: %s\n", wanted[i], value);
+	print_base(info);
+	print_pool(info);
+	print_checkpoint(info);
+	if (ctl_info_value(info, "prewarm", value, sizeof(value)))
+		(void) printf("prewarm: %s\n", value);
 }
 
 /* print_server -- what the server says of itself. */
 static void
 print_server(const CtlOptions *options, const PidFile *file)
 {
-	struct timeval timeout = {.tv_sec = ASK_TIMEOUT_S};
-	const char *auth[] = {"AUTH", NULL};
 	const char *info[] = {"INFO", "everything"};
-	char		conf[PATH_MAX + 16];
-	char		password[CONF_VALUE_MAX];
-	redisContext *context = redisConnectUnixWithTimeout(file->socket_path, timeout);
-	redisReply *reply = NULL;
+	char		why[512];
+	redisContext *context = ctl_ask_open(options, file, why, sizeof(why));
+	redisReply *reply = context != NULL ? ctl_ask(context, why, sizeof(why), 2, info) : NULL;
 
-	if (context == NULL || context->err)
-	{
-		(void) printf("server: cannot be asked: %s\n", context != NULL ? context->errstr : "out of memory");
-		if (context != NULL)
-			redisFree(context);
-		return;
-	}
-	(void) redisSetTimeout(context, timeout);
-	(void) snprintf(conf, sizeof(conf), "%s/artery.conf", options->data_dir);
-	if (conf_find(conf, "requirepass", password, sizeof(password)) && password[0] != '\0')
-	{
-		auth[1] = password;
-		reply = ask(context, 2, auth);
-		if (reply != NULL)
-			freeReplyObject(reply);
-	}
-	if (context->err == 0 && (reply = ask(context, 2, info)) != NULL)
+	if (reply == NULL)
+		(void) printf("server: %s\n", why);
+	else
 	{
 		if (reply->type == REDIS_REPLY_STRING)
 			print_info(reply->str);
 		freeReplyObject(reply);
 	}
-	redisFree(context);
+	if (context != NULL)
+		redisFree(context);
 }
 
 int
@@ -164,6 +148,7 @@ ctl_status(const CtlOptions *options)
 	(void) printf("socket: %s\n", file.socket_path);
 	if (strcmp(file.state, "ready") == 0)
 		print_server(options, &file);
-	print_processes(file.pid);
+	(void) puts("processes:");
+	ctl_each_child(file.pid, print_process, NULL);
 	return CTL_OK;
 }

@@ -2,7 +2,9 @@
  * stop.c -- artery_ctl stop, restart, reload: signals to a running server.
  *
  * The pid comes from artery.pid.  A stop is over when the process is gone; a pid
- * file that is still there then means that it did not end in order.
+ * file that is still there then means that it did not end in order.  A smart stop
+ * ends with a checkpoint, which is waited for however long it takes, unless -t says
+ * how long.
  */
 #include "ctl.h"
 
@@ -69,11 +71,34 @@ ask_stopped(const CtlOptions *options, void *arg)
 	return WAIT_FAILED;
 }
 
+static void
+see_worker(int pid, const char *title, void *arg)
+{
+	(void) pid;
+	if (strncmp(title, "artery: worker", 14) == 0)
+		*(bool *) arg = true;
+}
+
+/* last_checkpoint -- has the server let its last client go, so that only its own work is left? */
+static bool
+last_checkpoint(const CtlOptions *options, int pid)
+{
+	bool		serving = false;
+
+	ctl_each_child(pid, see_worker, &serving);
+	return options->mode == STOP_SMART && !options->timeout_given && !serving;
+}
+
 static int
 wait_stopped(const CtlOptions *options, int pid)
 {
+	WaitAnswer	answer;
+
 	ctl_say(options, "waiting for server to shut down...");
-	switch (ctl_wait(options, ask_stopped, &pid))
+	do
+		answer = ctl_wait(options, ask_stopped, &pid);
+	while (answer == WAIT_MORE && last_checkpoint(options, pid));
+	switch (answer)
 	{
 		case WAIT_DONE:
 			ctl_say(options, " done\nserver stopped\n");

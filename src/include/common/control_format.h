@@ -8,11 +8,12 @@
 #ifndef ARTERY_COMMON_CONTROL_FORMAT_H
 #define ARTERY_COMMON_CONTROL_FORMAT_H
 
+#include "common/base_format.h"
 #include "common/c.h"
 #include "common/wal_format.h"
 
 #define CONTROL_MAGIC UINT64_C(0x4c54435952455441)
-#define FORMAT_VERSION 1		/* of the whole directory; older ones are refused */
+#define FORMAT_VERSION 2		/* of the whole directory; older ones are refused */
 #define CONTROL_SLOT_SIZE 4096
 #define CONTROL_GAPS 64
 
@@ -34,8 +35,10 @@ typedef struct ControlData
 	uint32		gap_count;
 	uint64		wal_segment_size;
 	uint64		cut;				/* of the base in force; redo starts here */
-	uint64		base_root;			/* page number, 0: the base is empty */
-	uint64		base_root_birth;
+	uint64		older_cut;			/* of the other slot when this one was written: log from there on is kept */
+	BaseState	base;				/* as of cut */
+	uint64		key_count[16];		/* live keys of each database, as of cut */
+	uint64		checkpoints;		/* committed since init */
 	uint64		flushed;			/* the log was flushed up to here when this slot was written */
 	uint64		clock_us;			/* shared maximum of the expiry clock */
 	uint64		written_wall_us;

@@ -46,7 +46,12 @@ enum
 	WAL_RECORD_TYPES(X)
 #undef X
 };
-enum { WAL_FLAG_EXPIRY = 1 };
+/*
+ * WAL_FLAG_EXPIRY   PUT: an expiry follows the key
+ * WAL_FLAG_CREATED  PUT: the key did not exist before, so redo counts one more
+ * WAL_FLAG_UNKNOWN  PUT: a blind write of a key that was not in memory: nobody looked
+ */
+enum { WAL_FLAG_EXPIRY = 1, WAL_FLAG_CREATED = 2, WAL_FLAG_UNKNOWN = 4 };
 
 typedef struct WalRecordHeader
 {

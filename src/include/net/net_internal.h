@@ -56,7 +56,11 @@ typedef enum ConnQueue
 	QUEUE_READY,				/* has input, or a command to go on with, in the next turn */
 	QUEUE_WAL,					/* its command waits for any progress of the log */
 	QUEUE_MAP,					/* ... for a change of the map */
-	QUEUE_WAIT					/* ... for an LSN or a time (session.wait_lsn, deadline_us) */
+	QUEUE_PAGE,					/* ... for pages of the base (session.keep) */
+	QUEUE_MEMORY,				/* ... for memory: looked at again every NET_MEMORY_POLL_US */
+	QUEUE_LATER,				/* ... for a time (session.deadline_us) */
+	QUEUE_WAIT,					/* ... for an LSN or a time (session.wait_lsn, deadline_us) */
+	QUEUE_COUNT
 } ConnQueue;
 
 typedef struct Conn Conn;
@@ -98,6 +102,8 @@ struct Conn
 TAILQ_HEAD(ConnList, Conn);
 
 /* ---- the worker ---- */
+#define NET_MEMORY_POLL_US 1000	/* how often commands that wait for memory try again: the evictor is making room */
+
 typedef enum StopPhase
 {
 	SERVING,
@@ -125,11 +131,13 @@ typedef struct NetWorker
 	uint32		kills_seen;		/* of ClientWorker.kills */
 	bool		handover_waiting;	/* its socket is readable */
 	struct ConnList all;
-	struct ConnList queue[QUEUE_WAIT + 1];
+	struct ConnList queue[QUEUE_COUNT];
 	struct ConnList gated;
 	struct ConnList dirty;
 	struct ConnList gone;
-	uint32		parked[QUEUE_WAIT + 1];
+	uint32		parked[QUEUE_COUNT];
+	uint64		memory_retry_us;	/* QUEUE_MEMORY runs again then */
+	bool		serving;		/* tcop_serve has said so: the base is open and watched */
 	Lsn			want[WAL_PERIODIC + 1];	/* by urgency: highest LSN of this turn */
 	uint64		gated_replies;	/* at the gate now */
 	uint64		in_bytes;		/* of request buffers */
@@ -165,7 +173,7 @@ extern void net__gate_forget(Conn *c);
 extern uint64 net__gate_end(Conn *c);			/* output position behind the last complete reply */
 
 /* ---- event back ends ---- */
-enum { WATCH_LATCH, WATCH_HANDOVER, WATCH_POSTMASTER, WATCH_COUNT };
+enum { WATCH_LATCH, WATCH_HANDOVER, WATCH_POSTMASTER, WATCH_BASE, WATCH_COUNT };
 
 typedef struct EventOps
 {

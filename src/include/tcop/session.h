@@ -22,6 +22,8 @@
 
 enum { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
+struct BaseKeep;
+
 struct Session
 {
 	uint32		magic;				/* SESSION_MAGIC */
@@ -52,7 +54,11 @@ struct Session
 	Lsn			gate;				/* highest LSN that the reply shows or wrote */
 	bool		wrote;				/* gate includes a version of its own */
 	Lsn			wait_lsn;			/* with TCOP_WAIT: LSN_MAX if no LSN ends the wait */
-	uint64		deadline_us;		/* with TCOP_WAIT: clock_mono_us; 0: none */
+	uint64		deadline_us;		/* with TCOP_WAIT and TCOP_LATER: clock_mono_us; 0: none */
+	struct BaseKeep *keep;			/* pages of the base that the command holds; NULL until its first miss */
+	bool		held;				/* the command has not run yet: it is being held back (throttle.c) */
+	uint32		credit;				/* of writes, see throttle.c ... */
+	uint64		credit_us;			/* ... good in the turn with this tcop_now_us */
 	void	   *state;				/* of a command that goes on; freed by state_free */
 	void		(*state_free)(void *state);
 

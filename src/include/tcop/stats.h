@@ -23,6 +23,10 @@
 	STAT(GATED, "replies that waited at the gate") \
 	STAT(RELEASED, "replies that left through the gate") \
 	STAT(PARKED, "commands that waited for the log or a map change") \
+	STAT(PAGE_WAITS, "times that a command waited for pages of the base") \
+	STAT(MEMORY_WAITS, "times that a command waited for memory") \
+	STAT(HELD, "writes held back because memory was short") \
+	STAT(HELD_US, "microseconds that they were to wait") \
 	STAT(QUERY_LIMIT, "clients closed at client_query_buffer_limit") \
 	STAT(OUTPUT_LIMIT, "clients closed at client_output_buffer_limit") \
 	STAT(TURNS, "turns of the event loop") \
@@ -39,6 +43,7 @@
 	STATS_ERROR(OOM) \
 	STATS_ERROR(MISCONF) \
 	STATS_ERROR(TRYAGAIN) \
+	STATS_ERROR(CORRUPT) \
 	STATS_ERROR(OTHER)
 
 #define STATS_COMMANDS_MAX 256

@@ -13,6 +13,8 @@
 
 /* tcop_start -- this worker is about to serve: command table, counters. */
 extern void tcop_start(uint32 worker);
+/* tcop_serve -- recovery has ended: commands on data may run; opens the base for reading, once.  False: not yet. */
+extern bool tcop_serve(void);
 /* tcop_turn -- once per turn of the loop: the time that commands see. */
 extern void tcop_turn(uint64 now_us);
 /* TcopRequest -- one command as it came: its words, valid until it is done. */
@@ -35,6 +37,8 @@ extern void tcop_cancel(Session *s);
 /* tcop_prefetch -- start loading the ways to the first keys of commands that will run next; notes which commands they are. */
 #define TCOP_PREFETCH_MAX 32
 extern void tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count);
+/* tcop_read_ahead -- a command waits for a page: start reading what those behind it will need from disk.  Decides nothing, never waits. */
+extern void tcop_read_ahead(Session *s, const TcopRequest *requests, uint32 count);
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
 /* tcop_auth_required -- does this session still have to give a password? */

@@ -51,9 +51,26 @@ extern void tcop__error_arity(Session *s);
 
 /*
  * tcop__status -- what a store function said: true for STORE_OK; else *result is
- * what the command returns (it parks, or it has answered the error).
+ * what the command returns.  It parks; or it failed: then all that it has appended
+ * is taken back and the error is answered.
  */
 extern bool tcop__status(Session *s, StoreStatus status, TcopResult *result) attribute_must_check;
+/*
+ * tcop__read_ahead -- a command on several keys waits for a page: start reading
+ * what the next ones need from disk, 'count' words from argument i on (as far as
+ * there are so many).  Decides nothing, never waits.
+ */
+#define TCOP_AHEAD_KEYS 16
+extern void tcop__read_ahead(Session *s, uint32 i, uint32 count);
+
+/*
+ * tcop__hold -- the command that is about to run for the first time: true: it is
+ * to be held back until session->deadline_us, for memory is short (throttle.c).
+ * tcop__hold_over -- it has been.
+ */
+extern bool tcop__hold(Session *s) attribute_must_check;
+extern void tcop__hold_over(Session *s);
+
 /* tcop__changed -- the command wrote this version. */
 static inline void
 tcop__changed(Session *s, const StoreWritten *w)
@@ -85,7 +102,9 @@ typedef struct ValueRead
 	uint64		len;
 	Lsn			version;		/* of the value or of the deletion; 0: never seen */
 	/* where tcop__value_piece stands; zero at first */
+	bool		begun;			/* the bulk string's header is appended */
 	uint64		offset;
+	StoreStatus status;			/* with VALUE_STATUS */
 } ValueRead;
 extern StoreStatus tcop__read_value(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
 
@@ -94,16 +113,21 @@ typedef enum ValueResult
 	VALUE_DONE,
 	VALUE_MORE,			/* enough for this run: TCOP_AGAIN, then call again */
 	VALUE_CHANGED,		/* the version is gone: take back what was appended, look again */
+	VALUE_STATUS,		/* for tcop__status: after a parking, call again */
 	VALUE_OVERFLOW		/* client_output_buffer_limit: the connection will be closed */
 } ValueResult;
 /* tcop__value_piece -- appends a long value as a bulk string, over several runs and epochs. */
 extern ValueResult tcop__value_piece(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
-/* tcop__value_whole -- the same in a single epoch, however long: for a value that changes faster than pieces are read. */
+/* tcop__value_whole -- the same in a single epoch, however long: for a value that changes faster than pieces are read.  Appends nothing unless it says STORE_OK. */
 extern StoreStatus tcop__value_whole(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
 #define TCOP_VALUE_TRIES 4		/* of pieces, before the value is copied whole */
 
 /* tcop__read_several -- MGET (with_values) and EXISTS: all arguments from 1 on, as they were at one moment. */
 extern TcopResult tcop__read_several(Session *s, bool with_values);
+
+/* tcop__last_save -- when all that had been written then was on disk: seconds since 1970. */
+struct CheckpointStatus;
+extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
 extern bool tcop__password_matches(const void *password, size_t len);
 extern bool tcop__client_name_valid(Session *s, const BytePart *name) attribute_must_check;

@@ -10,8 +10,10 @@
  * as its node is not frozen; nodes are replaced only after they are frozen, and
  * then the CAS fails.  The word s holds a reference that is not reused while we are
  * in the epoch, or a null, or nothing; so s unchanged means that nobody has
- * published for this key since we looked (for null words the store's horizon takes
- * care: a tombstone goes only when no older reservation is open).
+ * published for this key since we looked (for null words the horizon takes care: a
+ * leaf or tombstone goes only when lsn <= evict_cut, hence a grace period after a root
+ * that knows of it was published; and a leaf that was promoted only after a grace
+ * period of its own, art_evict.c).
  *
  * Why the dirty LSN is never too small.  It is raised on every node of the path
  * after reserving and before the CAS.  A node of the path that has been replaced
@@ -91,10 +93,12 @@ static Descent
 descend(ArtPos *pos)
 {
 	_Atomic uint64 *slot = &pos->root->slot;
+	bool		complete = art__root_complete(pos->root);	/* before the slot, as below */
 	uint64		word = art__load(slot);
 	uint64		key_bits = 0;
 	uint32		depth = 0;
 
+	pos->complete = complete;
 	pos->depth = 0;
 	pos->leaf = NULL;
 	pos->split_leaf = 0;
@@ -108,14 +112,18 @@ descend(ArtPos *pos)
 		_Atomic uint64 *free_slot;
 
 		__builtin_prefetch((char *) node + CACHE_LINE);
-		/* relaxed: type and prefix came with the reference; FROZEN is looked at again in the slot, and by raise_dirty */
-		meta = atomic_load_explicit(&node->meta, memory_order_relaxed);
+		/*
+		 * acquire [art-complete]: COMPLETE, before the slot.  Type and prefix came with
+		 * the reference; FROZEN is looked at again in the slot, and by raise_dirty.
+		 */
+		meta = atomic_load_explicit(&node->meta, memory_order_acquire);
 		type = meta_type(meta);
 		prefix_len = meta_prefix_len(meta);
 		Assert(pos->depth < ART_DEPTH_MAX);
 		pos->path[pos->depth].node = slot_ref(word);
 		pos->path[pos->depth].slot = slot;
 		pos->depth++;
+		pos->complete |= (meta & META_COMPLETE) != 0;
 		if (unlikely(meta & META_FROZEN))
 			return DESCENT_FROZEN;
 		match = art__common(art__prefix(node, type), pos->key + depth, Min(prefix_len, pos->key_len - depth));
@@ -164,8 +172,8 @@ art__descend(ArtPos *pos)
 	return ART_OK;
 }
 
-static void
-begin(ArtPos *pos, ArtRoot *root, const void *key, uint32 key_len)
+void
+art__begin(ArtPos *pos, ArtRoot *root, const void *key, uint32 key_len)
 {
 	Assert(epoch_inside());
 	Assert(key_len <= KEY_MAX);
@@ -179,7 +187,7 @@ begin(ArtPos *pos, ArtRoot *root, const void *key, uint32 key_len)
 ArtResult
 art_locate(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos)
 {
-	begin(pos, root, key, key_len);
+	art__begin(pos, root, key, key_len);
 	return art__descend(pos);
 }
 
@@ -242,6 +250,7 @@ ArtResult
 art_prepare(ArtPos *pos, Off leaf)
 {
 	ArtResult	result = ART_OK;
+	bool		complete = pos->complete;	/* stays what was decided by; true for as long as the epoch lasts */
 
 	Assert(epoch_inside());
 	for (;;)
@@ -259,7 +268,7 @@ art_prepare(ArtPos *pos, Off leaf)
 				claim(pos);
 				break;
 			case POS_FULL:
-				result = art__reshape(pos, pos->depth - 1, false);
+				result = art__reshape(pos, pos->depth - 1, false, NULL);
 				break;
 			case POS_SPLIT_PREFIX:
 				result = art__split_prefix(pos);
@@ -267,6 +276,7 @@ art_prepare(ArtPos *pos, Off leaf)
 		}
 		if (result != ART_OK || art__descend(pos) != ART_OK)
 			return ART_NO_MEMORY;
+		pos->complete = complete;
 		if (pos->kind == POS_LEAF)
 		{
 			pos->leaf = NULL;	/* as the caller has seen it */
@@ -367,7 +377,7 @@ art_remove_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected)
 {
 	ArtPos		pos;
 
-	begin(&pos, root, key, key_len);
+	art__begin(&pos, root, key, key_len);
 	for (;;)
 	{
 		uint64		seen;
@@ -382,12 +392,39 @@ art_remove_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected)
 	}
 }
 
-ArtResult
-art_tidy(ArtRoot *root, const void *key, uint32 key_len)
+/*
+ * art_replace_leaf -- the dirty LSNs of the path hold for 'expected', hence for a
+ * copy with its lsn: nothing is to be raised.  'expected' is marked SEEN, as
+ * whatever is replaced by a copy (doc/models/m6_seen).
+ */
+bool
+art_replace_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off copy)
 {
 	ArtPos		pos;
 
-	begin(&pos, root, key, key_len);
+	Assert(((Leaf *) seg_ptr(copy))->lsn == expected->lsn);
+	art__begin(&pos, root, key, key_len);
+	for (;;)
+	{
+		uint64		seen;
+
+		if (art__descend(&pos) != ART_OK || pos.leaf != expected)
+			return false;
+		art_mark_seen(expected);
+		seen = pos.seen_word;
+		if (atomic_compare_exchange_strong_explicit(pos.slot, &seen, slot_word(pos.key_bits, TAG_LEAF, copy),
+													memory_order_acq_rel,	/* release [art-publish] */
+													memory_order_relaxed))	/* relaxed: we look again */
+			return true;
+	}
+}
+
+ArtResult
+art__tidy(ArtRoot *root, const void *key, uint32 key_len, ArtEvicted *gain)
+{
+	ArtPos		pos;
+
+	art__begin(&pos, root, key, key_len);
 	/* what was below may have gone: then the node above is looked at in its turn */
 	for (uint32 i = 0; i < ART_DEPTH_MAX; i++)
 	{
@@ -395,8 +432,14 @@ art_tidy(ArtRoot *root, const void *key, uint32 key_len)
 			return ART_NO_MEMORY;
 		if (pos.depth == 0 || !art__worth_reshaping(art__node(pos.path[pos.depth - 1].node)))
 			return ART_OK;
-		if (art__reshape(&pos, pos.depth - 1, true) != ART_OK)
+		if (art__reshape(&pos, pos.depth - 1, true, gain) != ART_OK)
 			return ART_NO_MEMORY;
 	}
 	return ART_OK;
+}
+
+ArtResult
+art_tidy(ArtRoot *root, const void *key, uint32 key_len)
+{
+	return art__tidy(root, key, key_len, NULL);
 }

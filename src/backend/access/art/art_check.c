@@ -3,8 +3,8 @@
  *
  * For: tests, and whoever has the tree to himself.  Walks everything and compares
  * each node and leaf with the rules of art_internal.h: order of slots, key bytes,
- * prefixes against the keys of the leaves, index of N48, dirty LSNs.  Counts on
- * the way.  Reads only; names the first thing that is wrong.
+ * prefixes against the keys of the leaves, index of N48, dirty LSNs, unused bits.
+ * Counts on the way.  (COMPLETE cannot be checked without the base.)  Reads only; names the first thing that is wrong.
  *
  * The tree does not change meanwhile; one process, inside an epoch.
  */
@@ -65,9 +65,7 @@ check_leaf(Off off, uint32 depth, bool ends, uint64 dirty)
 	check.stats->leaves++;
 	if (leaf_flags(l) & LEAF_TOMBSTONE)
 		check.stats->tombstones++;
-	check.stats->leaf_bytes += mem_class_size(leaf_size(l));
-	for (uint32 i = 0; i < leaf_extent_count(l); i++)
-		check.stats->leaf_bytes += mem_class_size(Min(LEAF_EXTENT_BYTES, l->value_len - i * LEAF_EXTENT_BYTES));
+	check.stats->leaf_bytes += leaf__bytes(l);
 	return true;
 }
 
@@ -118,6 +116,8 @@ check_enter(Off off, uint32 depth, uint64 dirty_above)
 	uint32		prefix_len = meta_prefix_len(meta);
 	CheckFrame *f;
 
+	if (meta & META_UNUSED)
+		return wrong("node %llx: meta %016llx", (unsigned long long) off, (unsigned long long) meta);
 	if (depth + prefix_len > KEY_MAX)
 		return wrong("node %llx: %u bytes of path and %u of prefix", (unsigned long long) off, depth, prefix_len);
 	if (check.depth == ART_DEPTH_MAX)
@@ -176,6 +176,9 @@ art_check(ArtRoot *root, ArtStats *stats, char *err, size_t err_size)
 	check.depth = 0;
 	if (err_size > 0)
 		err[0] = '\0';
+	/* relaxed: quiescent */
+	if (atomic_load_explicit(&root->flags, memory_order_relaxed) & ~(uint64) (ART_ROOT_COMPLETE | ART_ROOT_FILLING))
+		return wrong("root flags %016llx", (unsigned long long) atomic_load_explicit(&root->flags, memory_order_relaxed));
 	if (word & (SLOT_FROZEN | SLOT_KEYED))
 		return wrong("root slot %016llx", (unsigned long long) word);
 	if (slot_tag(word) == TAG_LEAF)

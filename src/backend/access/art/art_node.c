@@ -209,7 +209,7 @@ art__freeze(ArtNode *node, uint64 meta)
 }
 
 void
-art__copy_children(ArtNode *to, ArtNode *from)
+art__copy_children(ArtNode *to, ArtNode *from, const ArtDrop *drop)
 {
 	/* relaxed: the type is constant; 'to' is private */
 	uint32		to_type = meta_type(atomic_load_explicit(&to->meta, memory_order_relaxed));
@@ -222,8 +222,9 @@ art__copy_children(ArtNode *to, ArtNode *from)
 		uint64		word = art__load(&slot[i]);
 
 		Assert(word & SLOT_FROZEN);
-		if (slot_tag(word) != TAG_NULL)
+		if (slot_tag(word) != TAG_NULL && (drop == NULL || !art__dropped(drop, i)))
 			put(to, to_type, n++, word & ~SLOT_FROZEN);
 	}
-	atomic_store_explicit(&to->end, art__load(&from->end) & ~SLOT_FROZEN, memory_order_relaxed);	/* relaxed: private */
+	if (drop == NULL || !drop->end)
+		atomic_store_explicit(&to->end, art__load(&from->end) & ~SLOT_FROZEN, memory_order_relaxed);	/* relaxed: private */
 }

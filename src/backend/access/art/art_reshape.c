@@ -32,10 +32,11 @@
  *
  * The winner of the CAS, and nobody else, retires what it has replaced: the node;
  * with a join the child, too (it can be replaced only through a slot that is
- * frozen); with a collapse the old leaf, which is marked SEEN first,
- * but not its extents: they belong to the copy now.
+ * frozen); with a collapse the old leaf, which is marked SEEN first, but neither its
+ * extents nor the versions that it links to: they belong to the copy now; with a
+ * thinning the leaves that did not come along, and their chains.
  *
- * Not here: which node needs it (art_change.c).  Runs in any process, inside an
+ * Not here: which node needs it (art_change.c, art_evict.c).  Runs in any process, inside an
  * epoch.  If a process dies here: frozen words are helped by others; its private
  * copy is named in its process slot's intent for whoever tidies.
  */
@@ -68,6 +69,9 @@ typedef struct Shape
 	/* a split: SHAPE_NODE only, and then 'made' has the prefix behind match + 1 */
 	int			match;			/* bytes of the prefix above; NO_SPLIT */
 	Off			upper;			/* the private N4 above */
+	/* a thinning: the children that do not come along */
+	ArtThinning *thinning;		/* NULL: all do */
+	ArtDrop		drop;
 } Shape;
 
 #define NO_SPLIT (-1)
@@ -88,13 +92,46 @@ fitting_type(uint32 type, uint32 live)
 	return type;
 }
 
-/* made_meta -- type and prefix for a new node; dirty LSN and flags as 'from' has them, FILLING never: a filler starts over. */
+/* made_meta -- type and prefix for a new node; dirty LSN and flags as 'from' has them. */
 static uint64
 made_meta(uint64 from, uint32 type, uint32 prefix_len)
 {
 	uint64		kept = meta_dirty(from) << META_DIRTY_SHIFT | (from & (META_COMPLETE | META_ALWAYS));
 
 	return kept | (uint64) type << META_TYPE_SHIFT | prefix_len;
+}
+
+/* dropped -- as art__copy_children wants it. */
+static inline const ArtDrop *
+dropped(const Shape *shape)
+{
+	return shape->thinning != NULL ? &shape->drop : NULL;
+}
+
+/* count_kept -- as art__count, of the children that come along; *end becomes null if it does not. */
+static uint32
+count_kept(ArtNode *node, uint32 type, bool frozen, Shape *shape, uint64 *end)
+{
+	_Atomic uint64 *slot = art__slots(node, type);
+	uint32		live = 0;
+
+	if (shape->thinning == NULL)
+		return art__count(node, type, art__capacity[type], &shape->only);
+	memset(&shape->drop, 0, sizeof(shape->drop));
+	shape->thinning->mark(shape->thinning, node, frozen, &shape->drop);
+	for (uint32 i = 0; i < art__capacity[type]; i++)
+	{
+		uint64		word = art__load(&slot[i]);
+
+		if (slot_tag(word) != TAG_NULL && !art__dropped(&shape->drop, i))
+		{
+			shape->only = word;
+			live++;
+		}
+	}
+	if (shape->drop.end)
+		*end = 0;
+	return live;
 }
 
 /*
@@ -106,8 +143,8 @@ plan(ArtNode *node, bool frozen, Shape *shape)
 {
 	uint64		meta = load_meta(node);
 	uint32		type = meta_type(meta);
-	uint32		live = art__count(node, type, art__capacity[type], &shape->only);
 	uint64		end = art__load(&node->end);
+	uint32		live = count_kept(node, type, frozen, shape, &end);
 	ArtNode    *child;
 	uint64		child_meta;
 
@@ -188,12 +225,12 @@ give_back(Shape *shape)
 	shape->upper = 0;
 }
 
-/* copy_node -- a private node with meta 'to_meta', the children of 'from' and 'prefix'. */
+/* copy_node -- a private node with meta 'to_meta', the children of 'from' that are not dropped, and 'prefix'. */
 static void
-copy_node(Off to, uint64 to_meta, ArtNode *from, const uint8 *prefix)
+copy_node(Off to, uint64 to_meta, ArtNode *from, const uint8 *prefix, const ArtDrop *drop)
 {
 	art__init(art__node(to), to_meta, prefix);
-	art__copy_children(art__node(to), from);
+	art__copy_children(art__node(to), from, drop);
 }
 
 /* build -- fill the private block from the frozen node; the word to install, without key bits. */
@@ -222,11 +259,11 @@ build(Shape *shape, ArtNode *node)
 			memcpy(joined, art__prefix(node, type), prefix_len);
 			joined[prefix_len] = slot_byte(shape->only);
 			memcpy(joined + prefix_len + 1, art__prefix(child, meta_type(child_meta)), meta_prefix_len(child_meta));
-			copy_node(shape->made, shape->meta, child, joined);
+			copy_node(shape->made, shape->meta, child, joined, NULL);
 			return slot_word(0, TAG_INNER, shape->made);
 		case SHAPE_NODE:
 			prefix = art__prefix(node, type);
-			copy_node(shape->made, shape->meta, node, prefix + shape->match + 1);
+			copy_node(shape->made, shape->meta, node, prefix + shape->match + 1, dropped(shape));
 			if (shape->match == NO_SPLIT)
 				return slot_word(0, TAG_INNER, shape->made);
 			art__init(art__node(shape->upper), made_meta(load_meta(node), N4, (uint32) shape->match), prefix);
@@ -320,17 +357,59 @@ settle(ArtNode *node, Shape *shape, bool helping)
 	return take(shape, true);
 }
 
+/* drop_leaf -- a leaf that did not come along. */
+static void
+drop_leaf(uint64 word, ArtEvicted *gain)
+{
+	if (gain != NULL)
+	{
+		gain->leaves++;
+		gain->bytes += leaf__bytes(seg_ptr(slot_ref(word)));
+	}
+	leaf_retire_chain(slot_ref(word), 0);
+}
+
+/* retire_replaced -- we have won: what was replaced is ours to give back. */
+static void
+retire_replaced(ArtNode *node, const Shape *shape, ArtEvicted *gain)
+{
+	uint32		type = meta_type(load_meta(node));
+	size_t		before = mem_class_size(art__node_size(load_meta(node)));
+	size_t		after = shape->kind >= SHAPE_JOIN ? mem_class_size(shape->made_size) : 0;
+
+	for (uint32 i = 0; i < art__capacity[type] && shape->drop.children > 0; i++)
+		if (art__dropped(&shape->drop, i))
+			drop_leaf(art__load(&art__slots(node, type)[i]), gain);
+	if (shape->drop.end)
+		drop_leaf(art__load(&node->end), gain);
+	if (shape->kind == SHAPE_JOIN)
+	{
+		ArtNode    *child = art__node(slot_ref(shape->only));
+
+		before += mem_class_size(art__node_size(load_meta(child)));
+		retire_node(child);
+	}
+	else if (shape->kind == SHAPE_LEAF)
+		leaf_retire_shell(slot_ref(shape->only));
+	retire_node(node);
+	if (gain != NULL)
+	{
+		gain->nodes += shape->kind != SHAPE_NODE;
+		gain->bytes += before - after;	/* may wrap: a joined node can be larger than the two; the sum is right */
+	}
+}
+
 /*
  * replace -- as the file's head says.  ART_OK: the node is not there any more, by us
  * or by others; descend again.  ART_NO_MEMORY: nothing was changed, but that the
  * node may have been frozen.
  */
 static ArtResult
-replace(ArtPos *pos, uint32 level, int match, bool helping, bool reserve)
+replace(ArtPos *pos, uint32 level, const Shape *wanted, bool helping, bool reserve, ArtEvicted *gain)
 {
 	ArtNode    *node = art__node(pos->path[level].node);
 	_Atomic uint64 *slot = pos->path[level].slot;
-	Shape		shape = {.match = match};
+	Shape		shape = *wanted;
 	uint64		old;
 	uint64		expected;
 	uint64		new;
@@ -360,13 +439,7 @@ replace(ArtPos *pos, uint32 level, int match, bool helping, bool reserve)
 	if (atomic_compare_exchange_strong_explicit(slot, &expected, new,
 												memory_order_acq_rel,	/* release [art-publish] */
 												memory_order_relaxed))	/* relaxed: we start over */
-	{
-		retire_node(node);
-		if (shape.kind == SHAPE_JOIN)
-			retire_node(art__node(slot_ref(shape.only)));
-		else if (shape.kind == SHAPE_LEAF)
-			mem_retire(slot_ref(shape.only), leaf_size(seg_ptr(slot_ref(shape.only))));
-	}
+		retire_replaced(node, &shape, gain);
 	else
 		give_back(&shape);
 	intent_done();
@@ -375,9 +448,21 @@ replace(ArtPos *pos, uint32 level, int match, bool helping, bool reserve)
 
 /* art__reshape -- the path's node at 'level' gets the shape that fits it.  Results: replace. */
 ArtResult
-art__reshape(ArtPos *pos, uint32 level, bool reserve)
+art__reshape(ArtPos *pos, uint32 level, bool reserve, ArtEvicted *gain)
 {
-	return replace(pos, level, NO_SPLIT, false, reserve);
+	return replace(pos, level, &(Shape){.match = NO_SPLIT}, false, reserve, gain);
+}
+
+/*
+ * art__thin -- the same without some leaves.  Only who thins knows which: a helper
+ * makes an ordinary copy, and one of the two CASes fails.  Both outcomes are right,
+ * for a thinning is never needed for anybody's progress, and nothing is retired by
+ * who loses.
+ */
+ArtResult
+art__thin(ArtPos *pos, uint32 level, ArtThinning *thinning, ArtEvicted *gain)
+{
+	return replace(pos, level, &(Shape){.match = NO_SPLIT, .thinning = thinning}, false, true, gain);
 }
 
 /* art__help -- the path's node at 'level' is frozen: finish what was begun, where that is possible first. */
@@ -387,7 +472,7 @@ art__help(ArtPos *pos, uint32 level)
 	/* a frozen slot cannot take the copy: its own node comes first */
 	while (level > 0 && (art__load(pos->path[level].slot) & SLOT_FROZEN))
 		level--;
-	return replace(pos, level, NO_SPLIT, true, true);
+	return replace(pos, level, &(Shape){.match = NO_SPLIT}, true, true, NULL);
 }
 
 /*
@@ -398,7 +483,13 @@ art__help(ArtPos *pos, uint32 level)
 ArtResult
 art__split_prefix(ArtPos *pos)
 {
-	return replace(pos, pos->depth - 1, (int) pos->prefix_match, false, false);
+	return replace(pos, pos->depth - 1, &(Shape){.match = (int) pos->prefix_match}, false, false, NULL);
+}
+
+bool
+art__fits_less(uint32 type, uint32 live, bool has_end)
+{
+	return live == 0 || (live == 1 && !has_end) || (type > N4 && live <= shrink_at[type]);
 }
 
 /* art__worth_reshaping -- would a copy be smaller in kind? */
@@ -407,10 +498,7 @@ art__worth_reshaping(ArtNode *node)
 {
 	uint32		type = meta_type(load_meta(node));
 	uint64		only;
-	uint32		limit = Max(shrink_at[type], 1);
-	uint32		live = art__count(node, type, limit + 1, &only);
+	uint32		live = art__count(node, type, Max(shrink_at[type], 1) + 1, &only);
 
-	if (live == 0 || (live == 1 && slot_tag(art__load(&node->end)) == TAG_NULL))
-		return true;
-	return type > N4 && live <= shrink_at[type];
+	return art__fits_less(type, live, slot_tag(art__load(&node->end)) != TAG_NULL);
 }

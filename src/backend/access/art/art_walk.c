@@ -14,6 +14,16 @@
  * it comes.  What a frozen node shows was in force when it was frozen, which is
  * after the frame was made, hence after the walk began.
  *
+ * Why a dirty walk passes over nothing that is dirty.  Its caller has waited until
+ * completed >= cut, so every leaf with lsn <= cut was published before the walk, and
+ * every node then on the way to it raised before that (art_change.c).  Each node
+ * that the walk comes to was live at some moment since; it was raised itself, or is
+ * a copy of one that was, made behind the freeze, or was made over nodes and leaves
+ * whose dirty LSNs it took.  The meta word is loaded by acquire behind the slot word
+ * that led to the node, so it shows all of that.  A leaf above the committed cut is
+ * neither evicted nor swept, whoever replaces it has a higher lsn and links it, and a
+ * copy keeps its lsn: so its key still has a leaf, and that is dirty.
+ *
  * Bounded by the depth of the tree; writes nothing shared.  The sweep is an
  * ordinary writer: it removes by art_remove_leaf and reshapes by art_tidy.  Any
  * process, inside an epoch (the sweep: outside); may die anywhere.
@@ -40,11 +50,13 @@ struct ArtCursor
 	Leaf	   *pending;		/* found by art_seek itself: comes first */
 	uint32		depth;
 	bool		backward;
+	bool		dirty_only;		/* art_seek_dirty: nodes of dirty LSN <= clean_upto, in units, are passed over */
+	uint64		clean_upto;
 	ArtFrame	frame[ART_DEPTH_MAX];
 };
 
 #define CURSOR_COUNT 3
-#define CURSOR_SWEEP 2			/* the sweep's own */
+#define CURSOR_OWN 2			/* of art_sweep and art_evict */
 #define FORWARD_DONE 256
 #define BACKWARD_DONE (-2)
 #define END_SLOT (-1)
@@ -54,7 +66,7 @@ static _Thread_local ArtCursor cursors[CURSOR_COUNT];
 ArtCursor *
 art_cursor(int which)
 {
-	Assert(which >= 0 && which < CURSOR_SWEEP);
+	Assert(which >= 0 && which < CURSOR_OWN);
 	return &cursors[which];
 }
 
@@ -69,12 +81,30 @@ prefetch_word(uint64 word)
 	}
 }
 
-static void
+/* art__cursor_own -- the one that no caller of the room uses. */
+ArtCursor *
+art__cursor_own(void)
+{
+	return &cursors[CURSOR_OWN];
+}
+
+/* art__cursor_node -- the node that the leaf just returned was found in; 0: in the root slot. */
+Off
+art__cursor_node(const ArtCursor *c)
+{
+	return c->depth > 0 ? c->frame[c->depth - 1].node : 0;
+}
+
+/* push -- a frame; false: the cursor passes over this node, for nothing below is dirty. */
+static bool
 push(ArtCursor *c, Off off, int32 next)
 {
 	ArtNode    *node = art__node(off);
-	uint32		type = meta_type(atomic_load_explicit(&node->meta, memory_order_relaxed));	/* relaxed: constant */
+	uint64		meta = atomic_load_explicit(&node->meta, memory_order_acquire);	/* acquire [art-dirty]: after the slot */
+	uint32		type = meta_type(meta);
 
+	if (c->dirty_only && (meta & META_ALWAYS) == 0 && meta_dirty(meta) <= c->clean_upto)
+		return false;
 	Assert(c->depth < ART_DEPTH_MAX);
 	c->frame[c->depth].node = off;
 	c->frame[c->depth].next = next;
@@ -83,12 +113,13 @@ push(ArtCursor *c, Off off, int32 next)
 		for (uint32 i = 0; i < art__capacity[type]; i++)
 			/* relaxed: a hint where to look; nothing is read through it */
 			prefetch_word(atomic_load_explicit(&art__slots(node, type)[i], memory_order_relaxed));
+	return true;
 }
 
 static void
 push_whole(ArtCursor *c, Off off)
 {
-	push(c, off, c->backward ? 255 : END_SLOT);
+	(void) push(c, off, c->backward ? 255 : END_SLOT);
 }
 
 /* leaf_wanted -- is a leaf that the seek ran into within the bound? */
@@ -136,12 +167,13 @@ seek_below(ArtCursor *c, uint64 word, uint32 depth, const uint8 *key, uint32 key
 		{
 			/* the end slot is the bound itself, the children lie above it */
 			if (!c->backward)
-				push(c, off, exclusive ? 0 : END_SLOT);
+				(void) push(c, off, exclusive ? 0 : END_SLOT);
 			else if (!exclusive)
-				push(c, off, END_SLOT);
+				(void) push(c, off, END_SLOT);
 			return;
 		}
-		push(c, off, c->backward ? key[depth] - 1 : key[depth] + 1);
+		if (!push(c, off, c->backward ? key[depth] - 1 : key[depth] + 1))
+			return;
 		word = art__child(node, type, key[depth]);
 		depth++;
 	}
@@ -191,6 +223,17 @@ find_prefix(ArtRoot *root, const uint8 *prefix, uint32 prefix_len, uint32 *depth
 	return word;
 }
 
+/* reset -- an empty cursor; it has looked at nothing yet. */
+static void
+reset(ArtCursor *c, bool backward)
+{
+	Assert(epoch_inside());
+	c->pending = NULL;
+	c->depth = 0;
+	c->backward = backward;
+	c->dirty_only = false;
+}
+
 void
 art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 		 const void *key, uint32 key_len, bool exclusive, bool backward)
@@ -198,10 +241,7 @@ art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 	uint32		depth;
 	uint64		word;
 
-	Assert(epoch_inside());
-	c->pending = NULL;
-	c->depth = 0;
-	c->backward = backward;
+	reset(c, backward);
 	if (key != NULL && prefix_len > 0)
 	{
 		int			order = memcmp(key, prefix, Min(key_len, prefix_len));
@@ -216,6 +256,22 @@ art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 	word = find_prefix(root, prefix, prefix_len, &depth);
 	if (key != NULL)
 		seek_below(c, word, depth, key, key_len, exclusive);
+	else
+		seek_whole(c, word);
+}
+
+/* art_seek_dirty -- 'committed' in whole units, rounded down, so that no leaf above it is taken for clean. */
+void
+art_seek_dirty(ArtCursor *c, ArtRoot *root, const void *key, uint32 key_len, bool exclusive, Lsn committed)
+{
+	uint64		word;
+
+	reset(c, false);
+	c->dirty_only = true;
+	c->clean_upto = committed / MIB;
+	word = art__load(&root->slot);
+	if (key != NULL)
+		seek_below(c, word, 0, key, key_len, exclusive);
 	else
 		seek_whole(c, word);
 }
@@ -306,7 +362,7 @@ sweep_leaf(ArtRoot *root, Leaf *leaf, ArtMayGo may_go, void *arg)
 			ArtResult	tidied = art_tidy(root, key, key_len);
 
 			(void) tidied;		/* no memory: the node stays as it is; a later write or sweep sees to it */
-			leaf_retire(seg_off(leaf));
+			leaf_retire_chain(seg_off(leaf), 0);
 			return true;
 		}
 		now = art_lookup(root, key, key_len);
@@ -321,7 +377,7 @@ bool
 art_sweep(ArtRoot *root, const void *prefix, uint32 prefix_len, uint8 *from, uint32 *from_len,
 		  uint32 max_steps, ArtMayGo may_go, void *arg, uint64 *removed)
 {
-	ArtCursor  *c = &cursors[CURSOR_SWEEP];
+	ArtCursor  *c = &cursors[CURSOR_OWN];
 	Leaf	   *leaf;
 
 	epoch_enter();

@@ -2,9 +2,14 @@
  * leaf.c -- building, reading and giving back leaves; leaf.h has the byte map.
  *
  * A leaf is written here while it is private; once published nothing in it
- * changes but the flag SEEN.  Values above LEAF_INLINE_MAX lie in extents, named by
- * an array of Off at the leaf's end; a copy of a leaf (leaf__copy_to) names the same
- * extents, so that exactly one of the two gives them back.
+ * changes but the flags SEEN and RECENT.  Values above LEAF_INLINE_MAX lie in
+ * extents, named by an array of Off at the leaf's end; a copy of a leaf (leaf_copy,
+ * leaf__copy_to) names the same extents, so that exactly one of the two gives them
+ * back: the other is a shell, a block without what it names.
+ *
+ * A chain is owned by its head: a version that is reached by links alone lies in no
+ * slot, and goes when the head is taken away or replaced by one that does not reach
+ * it (who wins that CAS calls leaf_retire_chain).
  *
  * Any process that writes to the overlay; building and freeing at any time, the
  * rest inside an epoch.  A process that dies between building and publishing
@@ -62,6 +67,16 @@ uint32
 leaf_extent_count(const Leaf *l)
 {
 	return extent_count(leaf_flags(l), l->value_len);
+}
+
+uint64
+leaf__bytes(const Leaf *l)
+{
+	uint64		bytes = mem_class_size(leaf_size(l));
+
+	for (uint32 i = 0; i < leaf_extent_count(l); i++)
+		bytes += mem_class_size(extent_size(l->value_len, i));
+	return bytes;
 }
 
 /* leaf_value_part -- as in leaf.h; offset < value_len. */
@@ -193,6 +208,8 @@ leaf_build(const void *key, uint16 key_len, const BytePart *parts, int part_coun
 		*word++ = expiry;
 	if (flags & LEAF_HAS_LINK)
 		*word++ = 0;
+	if (flags & LEAF_UNKNOWN)
+		*word++ = LSN_NONE;
 	at = (uint8 *) word;
 	memcpy(at, key, key_len);
 	at += key_len;
@@ -233,15 +250,87 @@ leaf_retire(Off leaf)
 		mem_retire(leaf, leaf_size(l));
 }
 
-/* leaf__copy_to -- the same version under another reference, in a block of leaf_size; SEEN speaks of the old one alone. */
+/* leaf_retire_chain -- the link is read before its leaf is given back; 'until' stays, and what it leads to. */
 void
-leaf__copy_to(Off to, const Leaf *from)
+leaf_retire_chain(Off leaf, Off until)
+{
+	while (leaf != 0 && leaf != until)
+	{
+		Off			next = leaf_link(seg_ptr(leaf));
+
+		leaf_retire(leaf);
+		leaf = next;
+	}
+}
+
+void
+leaf_free_shell(Off leaf)
+{
+	mem_free(leaf, leaf_size(seg_ptr(leaf)));
+}
+
+void
+leaf_retire_shell(Off leaf)
+{
+	mem_retire(leaf, leaf_size(seg_ptr(leaf)));
+}
+
+/* start_copy -- the header of another block for the same version; SEEN speaks of the block that it is set in alone. */
+static Leaf *
+start_copy(Off to, const Leaf *from, uint16 flags)
 {
 	Leaf	   *l = seg_ptr(to);
 
 	l->lsn = from->lsn;
 	l->value_len = from->value_len;
 	l->key_len = from->key_len;
-	atomic_store_explicit(&l->flags, leaf_flags(from) & (uint16) ~LEAF_SEEN, memory_order_relaxed);	/* relaxed: private */
+	atomic_store_explicit(&l->flags, flags & (uint16) ~LEAF_SEEN, memory_order_relaxed);	/* relaxed: private */
+	return l;
+}
+
+/*
+ * leaf_copy -- as in leaf.h.  Inside an epoch.  May use the reserve: it serves to give
+ * memory back (a version that nobody needs any more hangs on the link).
+ */
+Off
+leaf_copy(const Leaf *from, uint16 drop)
+{
+	uint16		flags = leaf_flags(from) & (uint16) ~drop;
+	size_t		size = block_size(flags, from->key_len, from->value_len);
+	Off			off = mem_alloc_reserve(size);
+	Leaf	   *l;
+	uint8	   *at;
+
+	Assert((drop & ~(LEAF_HAS_LINK | LEAF_UNKNOWN)) == 0);
+	if (off == MEM_NONE)
+		return MEM_NONE;
+	l = start_copy(off, from, flags);
+	if (flags & LEAF_HAS_EXPIRY)
+		((uint64 *) (l + 1))[0] = ((const uint64 *) (from + 1))[0];
+	if (flags & LEAF_HAS_LINK)
+		leaf_set_link(l, leaf_link(from));
+	if (flags & LEAF_UNKNOWN)
+		leaf_set_first(l, leaf_first(from));
+	at = (uint8 *) l + leaf_key_offset(flags);
+	memcpy(at, leaf_key(from), from->key_len);
+	at += from->key_len;
+	if ((flags & LEAF_EXTENTS) == 0)
+		memcpy(at, leaf_inline_value(from), from->value_len);
+	else
+	{
+		uint8	   *array = (uint8 *) l + extents_offset(flags, from->key_len);
+
+		memset(at, 0, (size_t) (array - at));
+		memcpy(array, extents(from), leaf_extent_count(from) * sizeof(Off));
+	}
+	return off;
+}
+
+/* leaf__copy_to -- the same version under another reference, in a block of leaf_size: all words, link and first among them. */
+void
+leaf__copy_to(Off to, const Leaf *from)
+{
+	Leaf	   *l = start_copy(to, from, leaf_flags(from));
+
 	memcpy(l + 1, from + 1, leaf_size(from) - sizeof(Leaf));
 }

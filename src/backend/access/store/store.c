@@ -11,9 +11,33 @@
  * the reservation and the CAS needs s still to be there.  If another writer
  * published between, s is gone, and no earlier leaf's word returns to a slot
  * while anyone is inside an epoch that saw it.  A null word may return (put,
- * delete, tombstone dropped); but a tombstone with LSN t is dropped only when
- * t <= completed, hence no reservation below t is open, hence whoever still
- * holds the null word from before publishes with an LSN above t.
+ * delete, tombstone dropped; or put, checkpoint, evicted); but a version with LSN
+ * t, leaf or tombstone, leaves the overlay only when t <= evict_cut, and evict_cut
+ * reaches t one grace period after a root with cut >= t was published.  Whoever
+ * read null before that version was published is inside an epoch that began
+ * before, and the grace period waits for him: the null that his CAS finds is the
+ * null that he read.
+ *
+ * Overlay over base.  A key without a leaf is looked for in the base, unless
+ * COMPLETE says that it is nowhere; what that finds out holds for as long as the
+ * slot's word s stands, within the epoch:
+ *   - a leaf that was evicted before we looked had lsn <= evict_cut, and evict_cut
+ *     never passes the cut of a root that was in force when we entered: so the
+ *     root that we read, then or later, holds the key as that leaf had it
+ *   - a version published after we looked makes s another word, and cannot be
+ *     evicted while we are inside: its LSN is above the cut of every root whose
+ *     grace period can end before we leave
+ * A decision made by the base is therefore published by the same CAS, and a clean
+ * copy of a base entry (store__promote) put into an empty slot is the newest
+ * version.  doc/models: m10, m11.
+ *
+ * A blind write does not look: its leaf is UNKNOWN, with its own LSN as the first
+ * of the chain; who replaces it passes that on for as long as no merge has looked
+ * (first > cut).  It counts no key; the merge, or DBSIZE, finds out.
+ *
+ * While a snapshot is open (a checkpoint) the replaced version is linked if the
+ * snapshot may need it: the word 'snapshot' is read inside the epoch, before the
+ * leaf is built; see checkpoint.c for why that is early enough.
  *
  * Between reserve and fill nothing sleeps, allocates or makes a system call: all
  * memory is taken by leaf_build and art_prepare before.
@@ -24,6 +48,7 @@
  */
 #include "common/c.h"
 
+#include "access/store/evict.h"
 #include "access/store/store_internal.h"
 #include "common/crc32c.h"
 #include "storage/file/file.h"
@@ -91,6 +116,8 @@ static inline void
 set_view(StoreView *view, const Leaf *leaf)
 {
 	view->leaf = leaf;
+	view->flat = NULL;
+	view->unknown = false;
 	view->exists = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
 	view->value_len = view->exists ? leaf->value_len : 0;
 	view->lsn = leaf != NULL ? leaf->lsn : LSN_NONE;
@@ -100,13 +127,20 @@ void
 store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to)
 {
 	Assert(view->exists && offset + len <= view->value_len);
-	leaf_copy_value(view->leaf, offset, len, to);
+	if (view->leaf != NULL)
+		leaf_copy_value(view->leaf, offset, len, to);
+	else if (len > 0)
+		memcpy(to, view->flat + offset, len);
 }
 
 const uint8 *
 store_view_inline(const StoreView *view)
 {
-	if (!view->exists || (leaf_flags(view->leaf) & LEAF_EXTENTS))
+	if (!view->exists)
+		return NULL;
+	if (view->leaf == NULL)
+		return view->flat;
+	if (leaf_flags(view->leaf) & LEAF_EXTENTS)
 		return NULL;
 	return leaf_inline_value(view->leaf);
 }
@@ -133,41 +167,273 @@ store__find_memory(uint32 *attempts, uint64 size)
 	return true;
 }
 
+/* add_one -- to a counter that only this process writes. */
+static inline void
+add_one(_Atomic uint64 *count)
+{
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);	/* relaxed: as said */
+}
+
+/* ---- the base ---- */
+
+static _Thread_local BaseKeep *keep_of_thread;	/* for callers without a command */
+static _Thread_local BaseKeep **keep_place;
+
+void
+store_use_keep(struct BaseKeep **keep)
+{
+	keep_place = keep;
+}
+
+BaseKeep *
+store__keep(void)
+{
+	return keep_place != NULL ? *keep_place : keep_of_thread;
+}
+
+void
+store__keep_make(void)
+{
+	BaseKeep  **place = keep_place != NULL ? keep_place : &keep_of_thread;
+
+	Assert(!epoch_inside());
+	if (*place == NULL)
+		*place = base_keep_create();
+}
+
+void
+store__view_base(StoreView *view, const BaseValue *value)
+{
+	view->leaf = NULL;
+	view->flat = value->data;
+	view->exists = true;
+	view->unknown = false;
+	view->value_len = value->len;
+	view->lsn = value->lsn;
+}
+
+/* hash_of -- FNV-1a: only for the table of the keys seen once. */
+static uint32
+hash_of(const uint8 *key, uint32 len)
+{
+	uint32		h = 2166136261u;
+
+	for (uint32 i = 0; i < len; i++)
+		h = (h ^ key[i]) * 16777619u;
+	return h ^ h >> 15;
+}
+
+/*
+ * worth_promoting -- while memory is plenty, all that is read; when it is short,
+ * what is read a second time before SEEN_ONCE others (a doorkeeper, as in TinyLFU):
+ * a pass over cold data does not push out what is hot.
+ */
+#define SEEN_ONCE 16384
+static _Thread_local uint16 seen_once[SEEN_ONCE];
+
+static bool
+worth_promoting(const uint8 *key, uint32 key_len)
+{
+	uint32		hash;
+	uint16	   *place;
+	uint16		mark;
+
+	if (!evict_mark_recent())
+		return true;
+	hash = hash_of(key, key_len);
+	place = &seen_once[hash % SEEN_ONCE];
+	mark = (uint16) (hash >> 16 | 1);
+	if (*place == mark)
+		return true;
+	*place = mark;
+	return false;
+}
+
+bool
+store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
+{
+	BytePart	part = {value->data, value->len};
+	ArtPos		pos;
+	Off			leaf;
+
+	Assert(epoch_inside());
+	if (art_locate(&store_shared->root, key, key_len, &pos) != ART_OK)
+		return false;
+	if (pos.leaf != NULL)
+	{
+		art_abandon(&pos);
+		return true;
+	}
+	leaf = leaf_build(key, (uint16) key_len, &part, 1, 0, 0);
+	if (leaf == MEM_NONE)
+	{
+		art_abandon(&pos);
+		return false;
+	}
+	((Leaf *) seg_ptr(leaf))->lsn = value->lsn;
+	if (art_prepare(&pos, leaf) != ART_OK || !art_raise_dirty(&pos, value->lsn) || !art_publish(&pos, leaf))
+	{
+		art_abandon(&pos);
+		leaf_free(leaf);
+		return false;
+	}
+	add_one(&store_shared->counts[my_slot->number].promoted);
+	return true;
+}
+
+/* Look -- what became of looking for a key */
+typedef enum Look
+{
+	LOOK_DONE,				/* the view is set */
+	LOOK_NO_KEEP,			/* outside the epoch: store__keep_make, look again */
+	LOOK_MISS,				/* outside the epoch: base_read_start, park */
+	LOOK_CORRUPT
+} Look;
+
+/* look_in_base -- inside the epoch; the overlay has no leaf. */
+static Look
+look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
+{
+	const StoreBase *base = store__base();
+	BaseKeep   *keep = store__keep();
+	BaseValue	value;
+
+	set_view(view, NULL);
+	if (base->root.page.number == 0)
+		return LOOK_DONE;
+	if (keep == NULL)
+		return LOOK_NO_KEEP;
+	switch (base_get(&base->root, key, key_len, with_value, keep, &value))
+	{
+		case BASE_FOUND:
+			store__view_base(view, &value);
+			return LOOK_DONE;
+		case BASE_ABSENT:
+			return LOOK_DONE;
+		case BASE_MISS:
+			return LOOK_MISS;
+		case BASE_CORRUPT:
+			return LOOK_CORRUPT;
+	}
+	NotReached();
+}
+
+/* look -- inside the epoch: overlay, then base. */
+static Look
+look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
+{
+	bool		complete;
+	Leaf	   *leaf = art_lookup_complete(&store_shared->root, key, key_len, &complete);
+	Look		result;
+
+	if (likely(leaf != NULL || complete))
+	{
+		set_view(view, leaf);
+		if (leaf != NULL && unlikely(evict_mark_recent()))
+			art_mark_recent(leaf);
+		return LOOK_DONE;
+	}
+	result = look_in_base(key, key_len, with_value, view);
+	if (result == LOOK_DONE && view->exists && view->flat != NULL && worth_promoting(key, key_len))
+	{
+		BaseValue	value = {.lsn = view->lsn, .len = view->value_len, .data = view->flat};
+
+		(void) store__promote(key, key_len, &value);	/* no place: it will be read again */
+	}
+	return result;
+}
+
+/* look_failed -- outside the epoch; STORE_OK: look again. */
+static StoreStatus
+look_failed(Look result)
+{
+	switch (result)
+	{
+		case LOOK_DONE:
+			NotReached();
+		case LOOK_NO_KEEP:
+			store__keep_make();
+			return STORE_OK;
+		case LOOK_MISS:
+			base_read_start(store__keep());
+			/* plain calls have read it already: go on at once */
+			return base_keep_pending(store__keep()) == 0 ? STORE_OK : STORE_PARK_PAGE;
+		case LOOK_CORRUPT:
+			return STORE_CORRUPT;
+	}
+	NotReached();
+}
+
 /* ---- reading ---- */
+
+static StoreStatus
+read_key(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate)
+{
+	for (;;)
+	{
+		StoreView	view;
+		StoreStatus status;
+		Look		result;
+		uint32		len;
+
+		epoch_enter();
+		len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
+		result = look(key_buffer, len, with_value, &view);
+		if (likely(result == LOOK_DONE))
+		{
+			raise_gate(gate, key->db, view.lsn);
+			show(&view, arg);
+			epoch_leave();
+			return STORE_OK;
+		}
+		epoch_leave();
+		status = look_failed(result);
+		if (status != STORE_OK)
+			return status;
+	}
+}
 
 StoreStatus
 store_read(const StoreKey *key, StoreShow show, void *arg, Lsn *gate)
 {
-	StoreView	view;
-	uint32		len;
-
-	epoch_enter();
-	len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
-	set_view(&view, art_lookup(&store_shared->root, key_buffer, len));
-	raise_gate(gate, key->db, view.lsn);
-	show(&view, arg);
-	epoch_leave();
-	return STORE_OK;
+	return read_key(key, true, show, arg, gate);
 }
 
-bool
-store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, void *to)
+StoreStatus
+store_read_head(const StoreKey *key, StoreShow show, void *arg, Lsn *gate)
 {
-	const Leaf *leaf;
-	uint32		key_len;
-	bool		same;
+	return read_key(key, false, show, arg, gate);
+}
 
-	epoch_enter();
-	key_len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
-	leaf = art_lookup(&store_shared->root, key_buffer, key_len);
-	same = leaf != NULL && leaf->lsn == version && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
-	if (same)
-	{
-		Assert(offset + len <= leaf->value_len);
-		leaf_copy_value(leaf, offset, len, to);
-	}
-	epoch_leave();
-	return same;
+/* Piece -- arguments of store_read_piece for its show function */
+typedef struct Piece
+{
+	Lsn			version;
+	uint64		offset;
+	size_t		len;
+	void	   *to;
+	bool		same;
+} Piece;
+
+static void
+show_piece(const StoreView *view, void *arg)
+{
+	Piece	   *piece = arg;
+
+	piece->same = view->exists && view->lsn == piece->version;
+	if (piece->same)
+		store_view_copy(view, piece->offset, piece->len, piece->to);
+}
+
+StoreStatus
+store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, void *to, bool *same)
+{
+	Piece		piece = {version, offset, len, to, false};
+	Lsn			gate = LSN_NONE;	/* the caller has it from the version's first piece */
+	StoreStatus status = read_key(key, true, show_piece, &piece, &gate);
+
+	*same = piece.same;
+	return status;
 }
 
 /*
@@ -197,6 +463,13 @@ store_prefetch_batch(const StoreKey *keys, int count)
 
 /* ---- writing ---- */
 
+typedef enum WriteLook
+{
+	WRITE_BLIND,			/* the decision looks at nothing */
+	WRITE_HEAD,				/* at whether the key exists, and its version */
+	WRITE_VALUE
+} WriteLook;
+
 /* Attempt -- one go at a write; everything in it is given back when it fails. */
 typedef struct Attempt
 {
@@ -207,6 +480,10 @@ typedef struct Attempt
 	StoreView	view;
 	StoreAction action;
 	StoreChange change;
+	WriteLook	wants;			/* what the decision looks at */
+	Look		look;			/* of ATTEMPT_LOOK */
+	uint64		snapshot;		/* STORE_SNAPSHOT_NONE, UNKNOWN, or its position; read before the leaf is built */
+	Lsn			first;			/* of the chain of versions that a blind write began; 0: known */
 	Off			leaf;			/* the new one, 0: not built */
 	WalReservation reservation;
 	int			part_count;
@@ -219,21 +496,53 @@ typedef enum AttemptResult
 	ATTEMPT_DONE,
 	ATTEMPT_AGAIN,			/* somebody else was faster */
 	ATTEMPT_NO_MEMORY,
+	ATTEMPT_LOOK,			/* the base must be read first: a->look */
 	ATTEMPT_FAILED			/* *status says why */
 } AttemptResult;
+
+/*
+ * words_of_leaf -- flags for the words that the new leaf needs: a link if a snapshot
+ * may need what it replaces, the first LSN of a chain that nobody has looked up yet.
+ */
+static uint16
+words_of_leaf(Attempt *a)
+{
+	const Leaf *old = a->pos.leaf;
+	uint16		flags = 0;
+
+	/* acquire: inside the epoch, so that the announcer's grace period waits for us if we have not seen it */
+	a->snapshot = atomic_load_explicit(&store_shared->snapshot, memory_order_acquire);	/* acquire [store-snapshot] */
+	if (unlikely(a->snapshot != STORE_SNAPSHOT_NONE) && old != NULL)
+		flags |= LEAF_HAS_LINK;
+	a->first = LSN_NONE;
+	if (a->view.unknown)
+		flags |= LEAF_UNKNOWN;
+	else if (old != NULL && leaf_first(old) > store__base()->root.cut)
+	{
+		a->first = leaf_first(old);
+		flags |= LEAF_UNKNOWN;
+	}
+	return flags;
+}
 
 /* build_leaf -- the new version from the decision; false: no memory. */
 static bool
 build_leaf(Attempt *a)
 {
+	uint16		flags = words_of_leaf(a);
 	int			count = 0;
 
 	if (a->action == STORE_DELETE)
 	{
-		a->leaf = leaf_build(key_buffer, a->key_len, NULL, 0, LEAF_TOMBSTONE, 0);
+		a->leaf = leaf_build(key_buffer, (uint16) a->key_len, NULL, 0, flags | LEAF_TOMBSTONE, 0);
 		return a->leaf != MEM_NONE;
 	}
-	if (a->change.append_to_old && a->view.exists)
+	if (a->change.append_to_old && a->view.exists && a->view.leaf == NULL)
+	{
+		record_part[count].data = a->view.flat;
+		record_part[count++].len = a->view.value_len;
+	}
+	else if (a->change.append_to_old && a->view.exists)
 	{
 		uint64		offset = 0;
 
@@ -250,7 +559,7 @@ build_leaf(Attempt *a)
 	for (int i = 0; i < a->change.part_count; i++)
 		record_part[count++] = a->change.part[i];
 	Assert(count <= (int) lengthof(record_part));
-	a->leaf = leaf_build(key_buffer, a->key_len, record_part, count, 0, 0);
+	a->leaf = leaf_build(key_buffer, (uint16) a->key_len, record_part, count, flags, 0);
 	return a->leaf != MEM_NONE;
 }
 
@@ -318,16 +627,36 @@ give_back(Attempt *a)
 static void
 count_change(const Attempt *a)
 {
-	if (a->action == STORE_PUT && !a->view.exists)
+	StoreCounts *counts = &store_shared->counts[my_slot->number];
+
+	if (leaf_link(seg_ptr(a->leaf)) != 0)
+		add_one(&counts->linked);
+	if (a->view.unknown)
+		add_one(&counts->blind);	/* counted when somebody has looked */
+	else if (a->action == STORE_PUT && !a->view.exists)
 		store__count_add(a->tree_index, 1);
 	if (a->action == STORE_DELETE)
 	{
-		_Atomic uint64 *made = &store_shared->counts[my_slot->number].tombstones;
-
 		store__count_add(a->tree_index, -1);
-		/* relaxed: only this process writes it */
-		atomic_store_explicit(made, atomic_load_explicit(made, memory_order_relaxed) + 1, memory_order_relaxed);
+		add_one(&counts->tombstones);
 	}
+}
+
+/* link_for -- what the new version leads to, so that an open snapshot finds what it needs. */
+static Off
+link_for(const Attempt *a, const Leaf *old, Lsn lsn)
+{
+	if (a->snapshot == STORE_SNAPSHOT_UNKNOWN || (old->lsn <= a->snapshot && a->snapshot < lsn))
+		return seg_off(old);
+	return a->snapshot < old->lsn ? leaf_link(old) : 0;
+}
+
+static uint8
+record_flags(const Attempt *a)
+{
+	if (a->action != STORE_PUT || a->view.exists)
+		return 0;
+	return a->view.unknown ? WAL_FLAG_UNKNOWN : WAL_FLAG_CREATED;
 }
 
 /* publish -- from reserve to fill: no sleep, no allocation, no system call. */
@@ -336,6 +665,7 @@ publish(Attempt *a, StoreStatus *status)
 {
 	Leaf	   *leaf = seg_ptr(a->leaf);
 	Leaf	   *old = a->pos.leaf;
+	Off			link = 0;
 
 	switch (wal_reserve((uint32) a->body_len, a->leaf, &a->reservation))
 	{
@@ -349,6 +679,13 @@ publish(Attempt *a, StoreStatus *status)
 			return ATTEMPT_FAILED;
 	}
 	leaf->lsn = a->reservation.end;
+	if (leaf_flags(leaf) & LEAF_HAS_LINK)
+	{
+		link = link_for(a, old, leaf->lsn);
+		leaf_set_link(leaf, link);
+	}
+	if (leaf_flags(leaf) & LEAF_UNKNOWN)
+		leaf_set_first(leaf, a->view.unknown ? leaf->lsn : a->first);
 	if (!art_raise_dirty(&a->pos, a->reservation.end))
 	{
 		wal_fill_void(&a->reservation);
@@ -362,10 +699,10 @@ publish(Attempt *a, StoreStatus *status)
 		wal_fill_void(&a->reservation);
 		return ATTEMPT_AGAIN;
 	}
-	wal_fill(&a->reservation, a->action == STORE_DELETE ? WAL_DELETE : WAL_PUT, 0, (uint16) a->key_len,
-			 a->body_crc, record_part, a->part_count);
+	wal_fill(&a->reservation, a->action == STORE_DELETE ? WAL_DELETE : WAL_PUT, record_flags(a),
+			 (uint16) a->key_len, a->body_crc, record_part, a->part_count);
 	if (old != NULL)
-		leaf_retire(seg_off(old));
+		leaf_retire_chain(seg_off(old), link);
 	return ATTEMPT_DONE;
 }
 
@@ -385,7 +722,19 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 	a->key_len = store__build_key(key_buffer, store__tree_id(a->tree_index), a->key->data, a->key->len);
 	if (art_locate(&store_shared->root, key_buffer, a->key_len, &a->pos) != ART_OK)
 		return ATTEMPT_NO_MEMORY;
-	set_view(&a->view, a->pos.leaf);
+	if (a->pos.leaf != NULL || a->pos.complete)
+		set_view(&a->view, a->pos.leaf);
+	else if (a->wants == WRITE_BLIND && store__base()->root.page.number != 0)
+		a->view.unknown = true;
+	else
+	{
+		a->look = look_in_base(key_buffer, a->key_len, a->wants == WRITE_VALUE, &a->view);
+		if (unlikely(a->look != LOOK_DONE))
+		{
+			art_abandon(&a->pos);
+			return ATTEMPT_LOOK;
+		}
+	}
 	a->action = decide(&a->view, &a->change, arg);
 	if (a->action == STORE_DELETE && !a->view.exists)
 		a->action = STORE_KEEP;
@@ -415,8 +764,8 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 	return result;
 }
 
-StoreStatus
-store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out)
+static StoreStatus
+write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, StoreWritten *out)
 {
 	Attempt		a;
 	StoreStatus status = STORE_OK;
@@ -428,6 +777,7 @@ store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *ou
 		AttemptResult result;
 
 		a.key = key;
+		a.wants = wants;
 		a.leaf = MEM_NONE;
 		set_view(&a.view, NULL);
 		memset(&a.change, 0, sizeof(a.change));
@@ -460,13 +810,32 @@ store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *ou
 		if (result == ATTEMPT_FAILED)
 			return status;
 		if (result == ATTEMPT_NO_MEMORY && !store__find_memory(&memory_attempts, new_value_len(&a)))
-			return STORE_NO_MEMORY;
-		if (result == ATTEMPT_AGAIN)
+			return !evict_could_fit(new_value_len(&a)) || evict_hopeless() ? STORE_NO_MEMORY : STORE_PARK_MEMORY;
+		if (result == ATTEMPT_LOOK)
 		{
-			_Atomic uint64 *retries = &store_shared->counts[my_slot->number].retries;
-
-			/* relaxed: only this process writes it */
-			atomic_store_explicit(retries, atomic_load_explicit(retries, memory_order_relaxed) + 1, memory_order_relaxed);
+			status = look_failed(a.look);
+			if (status != STORE_OK)
+				return status;
 		}
+		if (result == ATTEMPT_AGAIN)
+			add_one(&store_shared->counts[my_slot->number].retries);
 	}
+}
+
+StoreStatus
+store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out)
+{
+	return write_key(key, WRITE_VALUE, decide, arg, out);
+}
+
+StoreStatus
+store_write_blind(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out)
+{
+	return write_key(key, WRITE_BLIND, decide, arg, out);
+}
+
+StoreStatus
+store_write_head(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out)
+{
+	return write_key(key, WRITE_HEAD, decide, arg, out);
 }

@@ -36,7 +36,8 @@ store_cursor_save(uint32 db, const void *key, uint32 key_len)
 	Off			off;
 	Off			old;
 
-	while ((off = mem_alloc(size)) == MEM_NONE)
+	/* from the reserve, if need be: a listing that has come this far is not to fail because writers have filled memory */
+	while ((off = mem_alloc_reserve(size)) == MEM_NONE)
 		if (!store__find_memory(&attempts, size))
 			return 0;
 	block = seg_ptr(off);

@@ -6,7 +6,9 @@
  * and swept by the checkpointer.
  *
  * Changing the map:
- *   (1) announce: map_change = slot + 1 by CAS; one change at a time
+ *   (0) map_lock: one change at a time, and none while a checkpoint takes its cut,
+ *       so that the map as of a cut is the one that stands here at that moment
+ *   (1) announce: map_change = slot + 1
  *   (2) one grace period: no writer is left inside that has read the old map,
  *       and every later one sees the announcement and parks
  *   (3) reserve log for the whole new map
@@ -19,6 +21,7 @@
  */
 #include "common/c.h"
 
+#include "access/store/evict.h"
 #include "access/store/store_internal.h"
 #include "common/crc32c.h"
 
@@ -41,6 +44,57 @@ store_region_init(void *region)
 		atomic_init(&s->tree_of_db[db], (uint32) index);
 	}
 	atomic_init(&s->next_tree_id, STORE_FIRST_TREE_ID + DATABASE_COUNT);
+}
+
+/* ---- the root in force ---- */
+
+/*
+ * store__base_publish -- 'next' becomes the root in force.
+ *
+ * The entry that it takes was in force STORE_BASES - 1 publications ago; the
+ * checkpointer waits for a grace period after each, so nobody reads it any more.
+ */
+void
+store__base_publish(const StoreBase *next)
+{
+	/* relaxed: one writer */
+	uint32		index = (atomic_load_explicit(&store_shared->base_index, memory_order_relaxed) + 1) % STORE_BASES;
+
+	store_shared->base[index] = *next;
+	atomic_store_explicit(&store_shared->base_index, index, memory_order_release);	/* release [store-base] */
+}
+
+/* ---- exclusion of changes and cuts ---- */
+
+bool
+store__map_try_lock(void)
+{
+	uint32		nobody = 0;
+
+	/* acquire [store-map-lock]: the map as the last holder left it */
+	return atomic_compare_exchange_strong_explicit(&store_shared->map_lock, &nobody, my_slot->number + 1,
+												   memory_order_acquire, memory_order_relaxed);	/* relaxed: not had */
+}
+
+void
+store__map_unlock(void)
+{
+	atomic_store_explicit(&store_shared->map_lock, 0, memory_order_release);	/* release [store-map-lock] */
+}
+
+int
+store__tree_of_id(uint32 tree_id)
+{
+	for (int i = 0; i < STORE_TREES; i++)
+	{
+		StoreTree  *tree = &store_shared->tree[i];
+
+		/* relaxed: constant while the tree is not free */
+		if (atomic_load_explicit(&tree->state, memory_order_acquire) != TREE_FREE &&	/* acquire [store-tree] */
+			atomic_load_explicit(&tree->id, memory_order_relaxed) == tree_id)
+			return i;
+	}
+	return -1;
 }
 
 int
@@ -102,7 +156,9 @@ store__map_install(const WalMapBody *body, Lsn lsn)
 
 		if (store__tree_id(old) == body->tree_id[db])
 			continue;
-		store__sweep_tree_whole(store__tree_id(old));
+		/* relaxed: recovery is alone.  No merge looks them up any more */
+		atomic_fetch_sub_explicit(&store_shared->counts[my_slot->number].blind, store__sweep_tree_whole(store__tree_id(old)),
+								  memory_order_relaxed);
 		store__tree_free(old);
 		index = store__tree_take(body->tree_id[db]);
 		Verify(index >= 0);
@@ -134,6 +190,7 @@ static void
 withdraw(StoreFlushJob *job)
 {
 	atomic_store_explicit(&store_shared->map_change, 0, memory_order_seq_cst);	/* seq_cst [store-announce] */
+	store__map_unlock();
 	job->step = 0;
 }
 
@@ -159,7 +216,10 @@ change_map(int db, Lsn *gate)
 		return STORE_OK;
 	}
 	if (free_trees() < changed)
-		return STORE_PARK_MAP;	/* the sweeper is behind */
+	{
+		evict_want_trees();		/* a checkpoint, then the sweeper, make room */
+		return STORE_PARK_MAP;
+	}
 	store__map_export(&body);
 	for (uint32 d = first; d <= last; d++)
 		if (is_touched(d))
@@ -201,12 +261,9 @@ store_flush(int db, StoreFlushJob *job, Lsn *gate)
 
 	if (job->step == 0)
 	{
-		uint32		nobody = 0;
-
-		if (!atomic_compare_exchange_strong_explicit(&store_shared->map_change, &nobody, my_slot->number + 1,
-													 memory_order_seq_cst,	/* seq_cst [store-announce] with attempt()'s load */
-													 memory_order_relaxed))	/* relaxed: only told that it is taken */
+		if (!store__map_try_lock())
 			return STORE_PARK_MAP;
+		atomic_store_explicit(&store_shared->map_change, my_slot->number + 1, memory_order_seq_cst);	/* seq_cst [store-announce] with attempt()'s load */
 		job->grace = epoch_grace_start();
 		job->step = 1;
 	}
@@ -227,24 +284,6 @@ store_flush_cancel(StoreFlushJob *job)
 {
 	if (job->step == 1)
 		withdraw(job);
-}
-
-uint64
-store_count(uint32 db, Lsn *gate)
-{
-	uint32		index;
-	int64		sum = 0;
-	Lsn			insert;
-
-	epoch_enter();				/* or the tree might be swept and its place taken by another one's */
-	index = store__tree_index(db);
-	for (uint32 i = 0; i < proc_slot_count; i++)
-		/* acquire [store-count]: the insert position read below covers what was counted; exact whenever nobody is writing */
-		sum += atomic_load_explicit(&store_shared->counts[i].keys[index], memory_order_acquire);
-	epoch_leave();
-	insert = wal_insert_lsn();
-	*gate = Max(*gate, insert);
-	return sum > 0 ? (uint64) sum : 0;
 }
 
 Lsn

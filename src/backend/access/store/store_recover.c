@@ -8,9 +8,12 @@
  * with the gap in its list.  A crash between any two of these steps leaves a
  * directory from which the same steps start again.
  *
- * Redo applies results, never deltas, in log order, so it may be repeated.  As
- * long as there is no base, a deletion takes the key away for good instead of
- * leaving a tombstone: nothing lies beneath, and nobody else is looking.
+ * Redo applies results, never deltas, in log order, so it may be repeated.  It
+ * reads nothing of the base: a record says whether its key was new (CREATED), so
+ * that the counts go on from the control slot's; of a blind write (UNKNOWN) nobody
+ * knew, so its leaf is UNKNOWN again, unless redo itself has the key's earlier
+ * version.  A deletion leaves a tombstone where the base may have the key; where
+ * the base is empty it takes the key away for good, for nobody else is looking.
  *
  * Speed: leaves are built as records come, and published a batch at a time, the
  * ways to their places prefetched together, so that cache misses overlap.
@@ -19,6 +22,8 @@
 
 #include "access/base/base.h"
 #include "access/base/control.h"
+#include "access/store/checkpoint.h"
+#include "access/store/evict.h"
 #include "access/store/store_internal.h"
 #include "access/wal/wal_reader.h"
 #include "storage/file/file.h"
@@ -35,6 +40,7 @@
 
 #define VALUE_MAX (64 * MIB)		/* the highest that max_value_size may be: what was written under another setting is as good */
 #define REDO_BATCH 16
+#define RECORD_PARTS (1 + 64 * MIB / LEAF_EXTENT_BYTES)
 #define REDO_BATCH_BYTES (64 * KIB)	/* long values are not gathered: memory may be short */
 
 typedef struct RedoState
@@ -46,6 +52,9 @@ typedef struct RedoState
 	uint32		tree_index;		/* of tree_id: the last one looked up */
 	uint32		tree_id;
 	uint64		reported_us;
+	bool		bare;			/* the base is empty */
+	Lsn			cut;			/* of the base */
+	uint8		flags[REDO_BATCH];	/* of the records */
 } RedoState;
 
 static int
@@ -77,17 +86,33 @@ redo_out_of_memory(Lsn at)
 				 "redo at %" LSN_FORMAT ": out of memory: the log holds more than memory_limit allows", LSN_ARGS(at));
 }
 
-/* redo_locate_memory -- the redo of one leaf needs memory: outside the epoch, or the end. */
+/* make_room -- what there is, then what moving leaves together gives: blocks fall into spans another way than when they were written. */
+#define ROOMS_MAX 8
+static bool
+make_room(uint32 *attempts, uint64 size)
+{
+	static uint32 rooms;
+
+	if (store__find_memory(attempts, size))
+		return true;
+	if (rooms >= ROOMS_MAX || !evict_recovery_room())
+		return false;
+	rooms++;
+	*attempts = 0;
+	return true;
+}
+
+/* redo_need_memory -- the redo of one leaf needs memory: outside the epoch, or the end. */
 static void
 redo_need_memory(uint32 *attempts, Lsn at)
 {
 	epoch_leave();
-	if (!store__find_memory(attempts, 0))
+	if (!make_room(attempts, 0))
 		redo_out_of_memory(at);
 	epoch_enter();
 }
 
-/* apply_delete -- inside the epoch. */
+/* apply_delete -- inside the epoch; over an empty base. */
 static void
 apply_delete(Off tombstone, uint32 tree_index)
 {
@@ -104,16 +129,71 @@ apply_delete(Off tombstone, uint32 tree_index)
 	leaf_free(tombstone);
 }
 
-/* apply_put -- inside the epoch. */
+/* count_record -- what this version changes in the number of keys, and of blind writes. */
 static void
-apply_put(Off off, uint32 tree_index)
+count_record(const RedoState *s, const Leaf *leaf, const Leaf *old, uint8 flags, uint32 tree_index)
 {
-	Leaf	   *leaf = seg_ptr(off);
+	bool		tombstone = (leaf_flags(leaf) & LEAF_TOMBSTONE) != 0;
+	_Atomic uint64 *blind = &store_shared->counts[my_slot->number].blind;
+	_Atomic uint64 *tombstones = &store_shared->counts[my_slot->number].tombstones;
+
+	/* relaxed: recovery is alone */
+	if (tombstone)
+		atomic_fetch_add_explicit(tombstones, 1, memory_order_relaxed);
+	if (old != NULL)
+	{
+		bool		was = (leaf_flags(old) & LEAF_TOMBSTONE) == 0;
+
+		if (was == tombstone)
+			store__count_add(tree_index, tombstone ? -1 : 1);
+	}
+	else if (tombstone)
+		store__count_add(tree_index, -1);	/* only what existed was deleted */
+	else if ((flags & WAL_FLAG_CREATED) || s->bare)
+		store__count_add(tree_index, 1);	/* an empty base lacks what nobody had looked for, too */
+	else if (flags & WAL_FLAG_UNKNOWN)
+		atomic_fetch_add_explicit(blind, 1, memory_order_relaxed);
+}
+
+/*
+ * with_first -- the leaf again with the first LSN of a chain that nobody has looked
+ * up; the old block is freed.  0: no memory, the leaf stays as it is.
+ */
+static Off
+with_first(Off off, Lsn first)
+{
+	const Leaf *leaf = seg_ptr(off);
+	BytePart	part[RECORD_PARTS];
+	int			count = 0;
+	Off			made;
+
+	for (uint64 at = 0; at < leaf->value_len; count++)
+	{
+		part[count].data = leaf_value_part(leaf, at, &part[count].len);
+		at += part[count].len;
+	}
+	made = leaf_build(leaf_key(leaf), leaf->key_len, part, count,
+					  (uint16) ((leaf_flags(leaf) & LEAF_TOMBSTONE) | LEAF_UNKNOWN), 0);
+	if (made == MEM_NONE)
+		return 0;
+	((Leaf *) seg_ptr(made))->lsn = leaf->lsn;
+	leaf_set_first(seg_ptr(made), first);
+	leaf_free(off);
+	return made;
+}
+
+/* apply_leaf -- inside the epoch. */
+static void
+apply_leaf(const RedoState *s, Off off, uint8 flags, uint32 tree_index)
+{
 	ArtPos		pos;
 	uint32		attempts = 0;
 
 	for (;;)
 	{
+		Leaf	   *leaf = seg_ptr(off);
+		Lsn			first;
+
 		if (art_locate(&store_shared->root, leaf_key(leaf), leaf->key_len, &pos) != ART_OK)
 		{
 			redo_need_memory(&attempts, leaf->lsn);
@@ -125,6 +205,23 @@ apply_put(Off off, uint32 tree_index)
 			leaf_free(off);
 			return;
 		}
+		if (pos.leaf != NULL)
+			first = leaf_first(pos.leaf);
+		else
+			first = (flags & WAL_FLAG_UNKNOWN) && !s->bare ? leaf->lsn : LSN_NONE;
+		if (leaf_flags(leaf) & LEAF_UNKNOWN)
+			leaf_set_first(leaf, first);	/* 0: redo knows the key after all */
+		else if (first > s->cut)
+		{
+			Off			made = with_first(off, first);
+
+			art_abandon(&pos);
+			if (made == 0)
+				redo_need_memory(&attempts, leaf->lsn);
+			else
+				off = made;
+			continue;			/* the position names the key of the leaf that is gone */
+		}
 		if (art_prepare(&pos, off) != ART_OK)
 		{
 			art_abandon(&pos);
@@ -134,12 +231,11 @@ apply_put(Off off, uint32 tree_index)
 		break;
 	}
 	/* nobody else writes during recovery: neither can fail */
-	Verify(art_raise_dirty(&pos, leaf->lsn));
+	Verify(art_raise_dirty(&pos, ((Leaf *) seg_ptr(off))->lsn));
+	count_record(s, seg_ptr(off), pos.leaf, flags, tree_index);
 	Verify(art_publish(&pos, off));
 	if (pos.leaf != NULL)
 		leaf_retire(seg_off(pos.leaf));
-	else
-		store__count_add(tree_index, 1);
 	/* relaxed: recovery is alone */
 	atomic_store_explicit(&store_shared->tree[tree_index].touched, 1, memory_order_relaxed);
 }
@@ -172,10 +268,10 @@ redo_flush_batch(RedoState *s)
 			s->tree_id = tree_id;
 			s->tree_index = (uint32) index;
 		}
-		if (leaf_flags(leaf) & LEAF_TOMBSTONE)
+		if (s->bare && (leaf_flags(leaf) & LEAF_TOMBSTONE))
 			apply_delete(s->leaf[i], s->tree_index);
 		else
-			apply_put(s->leaf[i], s->tree_index);
+			apply_leaf(s, s->leaf[i], s->flags[i], s->tree_index);
 	}
 	epoch_leave();
 	s->count = 0;
@@ -199,6 +295,7 @@ redo_leaf(RedoState *s, const WalRecord *r)
 	BytePart	value;
 	uint32		big_endian;
 	uint32		attempts = 0;
+	uint16		leaf_words = 0;
 	Off			off;
 
 	if (key_len < 4 || key_len > KEY_MAX || key_len > r->body_len
@@ -216,15 +313,22 @@ redo_leaf(RedoState *s, const WalRecord *r)
 	}
 	value.data = r->body + key_len;
 	value.len = r->body_len - key_len;
-	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0,
-							 r->header->type == WAL_PUT ? 0 : LEAF_TOMBSTONE, 0)) == MEM_NONE)
+	/* a blind write mostly begins its chain: the word for that is taken at once */
+	if (r->header->type == WAL_DELETE)
+		leaf_words = LEAF_TOMBSTONE;
+	else if ((r->header->flags & WAL_FLAG_UNKNOWN) && !s->bare)
+		leaf_words = LEAF_UNKNOWN;
+	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0, leaf_words, 0)) == MEM_NONE)
 	{
 		/* what waits in the batch replaces versions whose memory is wanted here */
 		redo_flush_batch(s);
-		if (!store__find_memory(&attempts, r->body_len))
+		if (!make_room(&attempts, r->body_len))
 			redo_out_of_memory(r->start);
 	}
 	((Leaf *) seg_ptr(off))->lsn = r->end;
+	if (leaf_words == LEAF_UNKNOWN)
+		leaf_set_first(seg_ptr(off), r->end);
+	s->flags[s->count] = r->header->flags;
 	s->leaf[s->count++] = off;
 	s->bytes += r->body_len;
 	if (s->count == REDO_BATCH || s->bytes > REDO_BATCH_BYTES)
@@ -370,6 +474,8 @@ redo_log(const char *wal_dir, const ControlData *control, WalRedoResult *result)
 	};
 
 	memset(&state, 0, sizeof(state));
+	state.bare = control->base.root.number == 0;
+	state.cut = control->cut;
 	state.reported_us = clock_mono_us();
 	/* relaxed: a figure for INFO */
 	atomic_store_explicit(&seg_control->redo_start_lsn, control->cut, memory_order_relaxed);
@@ -381,6 +487,32 @@ redo_log(const char *wal_dir, const ControlData *control, WalRedoResult *result)
 			(double) result->elapsed_us / 1e6, result->end_reason != NULL ? result->end_reason : "end of the log");
 }
 
+/* install_base -- root, counts and map as of the control slot's cut. */
+static void
+install_base(const ControlData *control)
+{
+	static StoreBase base;		/* zero: nothing adjusted, nothing resolved */
+
+	base.root.page = control->base.root;
+	base.root.levels = control->base.levels;
+	base.root.cut = control->cut;
+	store__base_publish(&base);
+	/* relaxed: published by the server state becoming RUNNING */
+	atomic_store_explicit(&store_shared->evict_cut, control->cut, memory_order_relaxed);
+	store__map_install(&control->map, control->cut);
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		if (control->key_count[db] > 0)
+		{
+			uint32		index = store__tree_index(db);
+
+			store__count_add(index, (int64) control->key_count[db]);
+			atomic_store_explicit(&store_shared->tree[index].touched, 1, memory_order_relaxed);	/* relaxed: as above */
+		}
+	if (control->base.root.number == 0)
+		art_root_set_complete(&store_shared->root);
+	checkpoint_recovered(control);
+}
+
 void
 store_recover(const char *data_dir)
 {
@@ -390,7 +522,7 @@ store_recover(const char *data_dir)
 
 	snprintf(wal_dir, sizeof(wal_dir), "%s/wal", data_dir);
 	control_read(data_dir, &control);
-	base_check(data_dir, control.system_id);
+	base_check(data_dir, control.system_id, &control.base);
 	seg_control->system_id = control.system_id;
 	ereport(LOG, "%s: system %016llx, timeline %u, redo from %" LSN_FORMAT, control_state_name(control.state),
 			(unsigned long long) control.system_id, control.timeline, LSN_ARGS(control.cut));
@@ -400,7 +532,7 @@ store_recover(const char *data_dir)
 				(unsigned long long) (control.wal_segment_size / MIB));
 		set_wal_segment_size = (int64) control.wal_segment_size;
 	}
-	store__map_install(&control.map, control.cut);
+	install_base(&control);
 	wal_shared->timeline = control.timeline;
 	wal_shared->segment_size = control.wal_segment_size;
 	memset(&result, 0, sizeof(result));
@@ -424,18 +556,6 @@ store_recover(const char *data_dir)
 	control.written_wall_us = clock_wall_us();
 	control_write(data_dir, &control);
 	ereport(LOG, "the log goes on at %" LSN_FORMAT, LSN_ARGS(result.next_start));
-}
-
-void
-store_shutdown(const char *data_dir)
-{
-	ControlData control;
-
-	control_read(data_dir, &control);
-	control.state = CONTROL_STOPPED;
-	control.flushed = wal_flushed_lsn();
-	control.written_wall_us = clock_wall_us();
-	control_write(data_dir, &control);
 }
 
 /* ---- a new directory ---- */
@@ -510,6 +630,8 @@ store_init_directory(const char *data_dir)
 	control.timeline = 1;
 	control.wal_segment_size = (uint64) set_wal_segment_size;
 	control.cut = control.wal_segment_size;	/* LSN 0 is none: the log begins with segment 1 */
+	control.older_cut = control.cut;
+	control.base.page_count = control.base.live_pages = 1;	/* the header page */
 	control.flushed = control.cut;
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 		control.map.tree_id[db] = STORE_FIRST_TREE_ID + db;

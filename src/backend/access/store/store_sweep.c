@@ -1,40 +1,59 @@
 /*
  * store_sweep.c -- taking away what nobody can see any more: dropped trees and tombstones.
  *
- * As long as there is nothing beneath the overlay, a tombstone shadows nothing:
- * it only carries its LSN, for the gate of negative answers and for the order of
- * the key's versions.  It may go once that LSN is flushed: then no reply about
- * it needs a gate, and since flushed <= completed no reservation below it is
- * open (store.c tells why that keeps the order of versions).
+ * A tombstone shadows what the base holds of its key.  It may go once its lsn is
+ * <= evict_cut: then every root that anybody may still read is a root without the
+ * key, for evict_cut follows the root in force by a grace period; and since
+ * evict_cut <= flushed <= completed no reply about it needs a gate, and no
+ * reservation below it is open (store.c tells why that keeps the order of versions).
  *
- * A dropped tree may go once the MAP record that dropped it is flushed and a
- * grace period has passed since: no reader is left that came through the old map.
+ * A dropped tree may go once the MAP record that dropped it is <= evict_cut and a
+ * grace period has passed since the drop: then no base that anybody may read holds
+ * a key of it, no checkpoint will want one (its cut is not below evict_cut), and no
+ * reader is left that came through the old map.  Till then its keys wait in
+ * memory, and its number in the table.
  *
- * The checkpointer runs this in bounded steps; recovery sweeps at once.  What is
- * not flushed yet it asks to have flushed: with durability none nobody else may.
+ * So both wait for a checkpoint, and ask for one when what waits is much: see
+ * trees_wait_dearly, tombstones_wait_dearly.  It costs little where all was
+ * dropped, for a merge writes no key of a dropped tree and cuts the old tree's
+ * pages off whole.
+ *
+ * The evictor runs this in bounded steps; recovery sweeps at once.  Neither touches
+ * COMPLETE: what goes here is not in the base.
  */
 #include "common/c.h"
 
-#include "access/store/store_internal.h"
+#include "access/store/evict_internal.h"
 #include "storage/mem/heap.h"
 #include "utils/elog.h"
 
 #define SWEEP_STEPS 256
 #define TOMBSTONES_MIN 1024
+#define TOMBSTONE_BYTES 64			/* about what one takes, with its share of nodes */
+#define SHORT_PERCENT 60			/* of the capacity: from here on memory counts */
+#define TREES_WAIT_PERCENT 25		/* from here on a dropped tree is worth a checkpoint */
 
-/* where the sweep of tombstones goes on; the checkpointer's own */
+/* where the sweep of tombstones goes on; the evictor's own */
 static uint8 sweep_from[KEY_MAX];
 static uint32 sweep_from_len;
 static bool sweep_running;
 static uint64 sweep_made;		/* tombstones ever made when the pass began */
 static uint64 sweep_gone;
-static Lsn	sweep_horizon;		/* of the last pass: another one needs a later one */
+static Lsn	sweep_horizon;		/* evict_cut of the last pass: another one needs a later one */
 static uint64 sweep_kept;		/* tombstones that the pass found too young */
 
 static uint8 drop_from[KEY_MAX];
 static uint32 drop_from_len;
 static int drop_index = -1;
 static uint64 drop_removed;
+
+void
+sweep_reset(void)
+{
+	sweep_running = false;
+	sweep_horizon = LSN_NONE;
+	drop_index = -1;
+}
 
 static bool
 any_leaf(const Leaf *leaf, void *arg)
@@ -45,7 +64,7 @@ any_leaf(const Leaf *leaf, void *arg)
 }
 
 static bool
-flushed_tombstone(const Leaf *leaf, void *arg)
+old_tombstone(const Leaf *leaf, void *arg)
 {
 	(void) arg;
 	if ((leaf_flags(leaf) & LEAF_TOMBSTONE) == 0)
@@ -58,7 +77,16 @@ flushed_tombstone(const Leaf *leaf, void *arg)
 	return true;
 }
 
-void
+/* count_blind -- any leaf may go; those of a chain that no merge will look up any more are counted. */
+static bool
+count_blind(const Leaf *leaf, void *arg)
+{
+	if (leaf_first(leaf) != LSN_NONE)
+		(*(uint64 *) arg)++;
+	return true;
+}
+
+uint64
 store__sweep_tree_whole(uint32 tree_id)
 {
 	uint8		prefix[4];
@@ -66,6 +94,7 @@ store__sweep_tree_whole(uint32 tree_id)
 	uint8		from[KEY_MAX];
 	uint32		from_len;
 	uint64		removed;
+	uint64		blind = 0;
 
 	do
 	{
@@ -76,13 +105,17 @@ store__sweep_tree_whole(uint32 tree_id)
 		do
 		{
 			end = art_sweep(&store_shared->root, prefix, prefix_len, from, &from_len, 4 * SWEEP_STEPS,
-							any_leaf, NULL, &removed);
+							count_blind, &blind, &removed);
 			mem_reclaim();
 		} while (!end);
 	} while (removed > 0);
+	return blind;
 }
 
-/* store__tree_free -- swept, and a grace period after its drop (or in recovery, which is alone): the place may be taken again, its counts at zero. */
+/*
+ * store__tree_free -- swept, and a grace period after its drop (or in recovery, which is
+ * alone): the place may be taken again, its counts at zero.
+ */
 void
 store__tree_free(uint32 index)
 {
@@ -94,24 +127,39 @@ store__tree_free(uint32 index)
 	atomic_fetch_add_explicit(&store_shared->trees_swept, 1, memory_order_relaxed);
 }
 
+/* trees_wait_dearly -- is a dropped tree that waits for a cut worth a checkpoint? */
+static bool
+trees_wait_dearly(void)
+{
+	/* relaxed: a hint; it is stored before we are woken */
+	return atomic_load_explicit(&evict__shared->trees_wanted, memory_order_relaxed) != 0 ||
+		evict__used_percent() >= TREES_WAIT_PERCENT;
+}
+
 /* pick_tree -- a dropped tree that may go now, or -1. */
 static int
 pick_tree(void)
 {
+	bool		waits = false;
+	bool		any = false;
+
 	for (int i = 0; i < STORE_TREES; i++)
 	{
 		StoreTree  *tree = &store_shared->tree[i];
-		Lsn			drop_lsn;
 
 		if (atomic_load_explicit(&tree->state, memory_order_acquire) != TREE_DROPPED)	/* acquire [store-drop] */
 			continue;
+		any = true;
 		/* relaxed, both: stored before state */
-		drop_lsn = atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed);
-		if (drop_lsn > wal_flushed_lsn())
-			wal_want(drop_lsn, WAL_PERIODIC);	/* perhaps nobody else waits for it */
+		if (atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed) > store__evict_cut())
+			waits = true;
 		else if (epoch_grace_passed(atomic_load_explicit(&tree->drop_epoch, memory_order_relaxed)))
 			return i;
 	}
+	if (waits && trees_wait_dearly())
+		evict__ask_checkpoint();
+	if (!any)
+		atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);	/* relaxed: a hint */
 	return -1;
 }
 
@@ -137,6 +185,8 @@ sweep_tree_step(void)
 		if (drop_removed == 0)
 		{
 			store__tree_free((uint32) drop_index);
+			/* relaxed: whoever lacks more asks again */
+			atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);
 			drop_index = -1;
 			return true;		/* there may be another one */
 		}
@@ -157,26 +207,19 @@ tombstones_made(void)
 	return made;
 }
 
+/* leaves_about -- how many leaves a pass would look at. */
 static uint64
-keys_total(void)
+leaves_about(void)
 {
-	int64		sum = 0;
-
-	for (uint32 i = 0; i < proc_slot_count; i++)
-		for (int t = 0; t < STORE_TREES; t++)
-			/* relaxed: a recent value will do */
-			sum += atomic_load_explicit(&store_shared->counts[i].keys[t], memory_order_relaxed);
-	return sum > 0 ? (uint64) sum : 0;
+	return evict__capacity() / 100 * evict__used_percent() / TOMBSTONE_BYTES / 2;
 }
 
-/* memory_is_short -- less than an eighth of memory_limit is left: then every tombstone counts. */
+/* tombstones_wait_dearly -- are those that wait for a cut worth a checkpoint? */
 static bool
-memory_is_short(void)
+tombstones_wait_dearly(uint64 left)
 {
-	MemStats	stats;
-
-	mem_stats(&stats);
-	return stats.used > stats.limit - stats.limit / 8;
+	return left >= TOMBSTONES_MIN &&
+		(left >= evict__capacity() / 8 / TOMBSTONE_BYTES || evict__used_percent() >= SHORT_PERCENT);
 }
 
 /* sweep_tombstones_step -- a pass over everything when tombstones are many; true: the pass goes on. */
@@ -191,32 +234,36 @@ sweep_tombstones_step(void)
 		uint64		made = tombstones_made();
 		uint64		left = made > swept ? made - swept : 0;
 
-		if (left == 0 || left < keys_total() / 64)
+		if (left == 0 || left < leaves_about() / 64)
 			return false;		/* a walk over everything for hardly anything */
-		if ((left < TOMBSTONES_MIN || left < keys_total() / 8) && !memory_is_short())
+		if ((left < TOMBSTONES_MIN || left < leaves_about() / 8) && evict__used_percent() < SHORT_PERCENT)
 			return false;
-		if (wal_flushed_lsn() <= sweep_horizon)
+		if (store__evict_cut() <= sweep_horizon)
 		{
-			wal_want(wal_insert_lsn(), WAL_PERIODIC);	/* perhaps nobody else waits for it */
+			if (tombstones_wait_dearly(left))
+				evict__ask_checkpoint();
 			return false;
 		}
 		sweep_running = true;
-		sweep_horizon = wal_flushed_lsn();
+		sweep_horizon = store__evict_cut();
 		sweep_kept = 0;
 		sweep_made = made;
 		sweep_gone = 0;
 		sweep_from_len = 0;
 	}
 	if (art_sweep(&store_shared->root, NULL, 0, sweep_from, &sweep_from_len, SWEEP_STEPS,
-				  flushed_tombstone, NULL, &sweep_gone))
+				  old_tombstone, NULL, &sweep_gone))
 	{
 		/*
 		 * What was made before the pass has gone or was replaced, but for those
 		 * that the pass kept: only these and younger ones count from now on.
 		 * relaxed: ours.
 		 */
-		atomic_store_explicit(&store_shared->tombstones_swept, sweep_made - Min(sweep_kept, sweep_made), memory_order_relaxed);
+		atomic_store_explicit(&store_shared->tombstones_swept, sweep_made - Min(sweep_kept, sweep_made),
+							  memory_order_relaxed);
 		sweep_running = false;
+		if (sweep_gone > 0)
+			evict__progress();
 		ereport(DEBUG1, "swept %llu tombstones", (unsigned long long) sweep_gone);
 		return false;
 	}

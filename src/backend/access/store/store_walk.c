@@ -9,6 +9,13 @@
  * at a key bound, and within a piece the cursor gives each key at most once, in
  * order.
  *
+ * Overlay over base: two cursors over the same range, merged; of equal keys the
+ * overlay's counts, and its tombstones hide the base's keys.  A leaf that is
+ * evicted while we walk is in the base whose root we have read (store.c), so a
+ * key is met in one of the two at least, and the merge shows it once.  Where
+ * COMPLETE covers the range, the base is left out.  A page that must be read ends
+ * the piece: what was shown is kept, the next piece goes on behind it.
+ *
  * Hopping: after a key that stands for a rolled-up prefix the walk seeks behind
  * every key with that prefix, at the cost of one descent, whatever lies below.
  */
@@ -31,20 +38,118 @@ prefix_successor(uint8 *p, uint32 *len)
 	return true;
 }
 
-static void
-seek_start(ArtCursor *cursor, const StoreWalk *walk, uint32 tree_id)
+#define PAGES_AHEAD 4
+
+static _Thread_local BaseCursor *base_cursor;
+
+/* Source -- what one of the two cursors stands on */
+typedef struct Source
 {
-	uint32		prefix_len = store__build_key(prefix_buffer, tree_id, walk->prefix, walk->prefix_len);
+	bool		open;			/* it has not ended */
+	const uint8 *key;			/* with tree id */
+	uint32		key_len;
+	StoreView	view;
+	bool		hidden;			/* a tombstone */
+} Source;
 
-	if (walk->from_edge)
-		art_seek(cursor, &store_shared->root, prefix_buffer, prefix_len, NULL, 0, false, walk->backward);
-	else
+/* Walking -- one piece of a walk: inside one epoch, over one root */
+typedef struct Walking
+{
+	StoreWalk  *walk;
+	uint32		tree_id;
+	const StoreBase *base;		/* NULL: the base is left out */
+	ArtCursor  *cursor;
+	Source		overlay;
+	Source		disk;
+	BaseResult	trouble;		/* BASE_MISS, BASE_CORRUPT; BASE_FOUND: none */
+} Walking;
+
+static void
+next_overlay(Walking *w)
+{
+	Leaf	   *leaf = art_next(w->cursor);
+	Source	   *s = &w->overlay;
+
+	s->open = leaf != NULL;
+	if (leaf == NULL)
+		return;
+	s->key = leaf_key(leaf);
+	s->key_len = leaf->key_len;
+	s->hidden = (leaf_flags(leaf) & LEAF_TOMBSTONE) != 0;
+	s->view.leaf = leaf;
+	s->view.flat = NULL;
+	s->view.unknown = false;
+	s->view.exists = !s->hidden;
+	s->view.value_len = s->hidden ? 0 : leaf->value_len;
+	s->view.lsn = leaf->lsn;
+}
+
+static void
+next_disk(Walking *w)
+{
+	Source	   *s = &w->disk;
+	BaseValue	value;
+	BaseResult	result;
+
+	s->open = false;
+	if (w->base == NULL)
+		return;
+	result = base_next(base_cursor, w->walk->with_values, &s->key, &s->key_len, &value);
+	switch (result)
 	{
-		uint32		len = store__build_key(seek_buffer, tree_id, walk->key, walk->key_len);
-
-		art_seek(cursor, &store_shared->root, prefix_buffer, prefix_len, seek_buffer, len,
-				 walk->exclusive, walk->backward);
+		case BASE_FOUND:
+			s->open = true;
+			s->hidden = false;
+			store__view_base(&s->view, &value);
+			break;
+		case BASE_ABSENT:
+			break;
+		case BASE_MISS:
+		case BASE_CORRUPT:
+			w->trouble = result;
+			break;
 	}
+}
+
+/* seek_start -- both cursors to where the walk goes on, and their first keys. */
+static void
+seek_start(Walking *w)
+{
+	const StoreWalk *walk = w->walk;
+	uint32		prefix_len = store__build_key(prefix_buffer, w->tree_id, walk->prefix, walk->prefix_len);
+	const uint8 *key = NULL;
+	uint32		len = 0;
+
+	if (!walk->from_edge)
+	{
+		len = store__build_key(seek_buffer, w->tree_id, walk->key, walk->key_len);
+		key = seek_buffer;
+	}
+	art_seek(w->cursor, &store_shared->root, prefix_buffer, prefix_len, key, len, !walk->from_edge && walk->exclusive,
+			 walk->backward);
+	if (w->base != NULL)
+		base_seek(base_cursor, &w->base->root, prefix_buffer, prefix_len, key, len,
+				  !walk->from_edge && walk->exclusive, walk->backward, PAGES_AHEAD, store__keep());
+	next_overlay(w);
+	next_disk(w);
+}
+
+/* order -- < 0: the overlay's key comes first, > 0: the base's, 0: they are equal. */
+static int
+order(const Walking *w)
+{
+	const Source *a = &w->overlay;
+	const Source *b = &w->disk;
+	int			result;
+
+	if (!b->open)
+		return -1;
+	if (!a->open)
+		return 1;
+	result = memcmp(a->key, b->key, Min(a->key_len, b->key_len));
+	if (result == 0)
+		result = a->key_len < b->key_len ? -1 : a->key_len > b->key_len;
+	return w->walk->backward ? -result : result;
 }
 
 /* remember -- the walk goes on at this key. */
@@ -72,70 +177,128 @@ hop(StoreWalk *walk, const uint8 *key)
 	return true;
 }
 
-StoreStatus
-store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
+/* begin -- inside the epoch: tree, gate, whether the base is to be looked at. */
+static void
+begin(Walking *w, StoreWalk *walk)
 {
-	ArtCursor  *cursor = art_cursor(0);
-	uint32		tree_id;
+	const StoreBase *base = store__base();
 	Lsn			map_lsn;
-	Leaf	   *leaf = NULL;
+	uint32		prefix_len;
 
-	walk->done = false;
-	epoch_enter();
-	tree_id = store__tree_id(store__tree_index(walk->db));
+	memset(w, 0, sizeof(*w));
+	w->walk = walk;
+	w->cursor = art_cursor(0);
+	w->trouble = BASE_FOUND;
+	w->tree_id = store__tree_id(store__tree_index(walk->db));
 	/* relaxed: stored before tree_of_db, read by acquire [store-map] */
 	map_lsn = atomic_load_explicit(&store_shared->map_lsn[walk->db], memory_order_relaxed);
 	walk->gate = Max(walk->gate, map_lsn);
-	seek_start(cursor, walk, tree_id);
-	for (uint32 step = 0; step < max_steps; step++)
-	{
-		StoreView	view;
-		const uint8 *key;
-		uint32		key_len;
+	prefix_len = store__build_key(prefix_buffer, w->tree_id, walk->prefix, walk->prefix_len);
+	if (base->root.page.number != 0 && !art_prefix_complete(&store_shared->root, prefix_buffer, prefix_len))
+		w->base = base;
+}
 
-		leaf = art_next(cursor);
-		if (leaf == NULL)
+typedef enum Shown { SHOWN_ON, SHOWN_STOP, SHOWN_HOPPED } Shown;
+
+/* show_key -- the next live key to the caller, and what he says. */
+static Shown
+show_key(Walking *w, const Source *s, StoreWalkShow show, void *arg)
+{
+	StoreWalk  *walk = w->walk;
+	const uint8 *key = s->key + 4;
+	uint32		key_len = s->key_len - 4;
+
+	switch (show(walk, key, key_len, &s->view, arg))
+	{
+		case STORE_WALK_ON:
+			return SHOWN_ON;
+		case STORE_WALK_STOP:
+			remember(walk, key, key_len, true);
+			return SHOWN_STOP;
+		case STORE_WALK_STOP_BEFORE:
+			remember(walk, key, key_len, false);
+			return SHOWN_STOP;
+		case STORE_WALK_HOP:
+			Assert(walk->hop_len <= key_len);
+			if (hop(walk, key))
+				return SHOWN_HOPPED;
+			walk->done = true;
+			return SHOWN_STOP;
+	}
+	NotReached();
+}
+
+/*
+ * walk_piece -- up to max_steps keys.  Returns how many were looked at; the walk's
+ * bound stands behind the last of them.
+ */
+static uint32
+walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
+{
+	StoreWalk  *walk = w->walk;
+	uint32		steps = 0;
+
+	seek_start(w);
+	while (w->trouble == BASE_FOUND && steps < max_steps)
+	{
+		int			first;
+		Source	   *s;
+		Shown		shown = SHOWN_ON;
+
+		if (!w->overlay.open && !w->disk.open)
 		{
 			walk->done = true;
 			break;
 		}
-		walk->gate = Max(walk->gate, leaf->lsn);
-		key = leaf_key(leaf) + 4;
-		key_len = (uint32) leaf->key_len - 4;
-		if (leaf_flags(leaf) & LEAF_TOMBSTONE)
-			continue;
-		view.leaf = leaf;
-		view.exists = true;
-		view.value_len = leaf->value_len;
-		view.lsn = leaf->lsn;
-		switch (show(walk, key, key_len, &view, arg))
+		first = order(w);
+		s = first <= 0 ? &w->overlay : &w->disk;
+		steps++;
+		walk->gate = Max(walk->gate, s->view.lsn);
+		if (!s->hidden)
+			shown = show_key(w, s, show, arg);
+		if (shown == SHOWN_STOP)
+			break;
+		if (shown == SHOWN_HOPPED)
 		{
-			case STORE_WALK_ON:
-				break;
-			case STORE_WALK_STOP:
-				remember(walk, key, key_len, true);
-				epoch_leave();
-				return STORE_OK;
-			case STORE_WALK_STOP_BEFORE:
-				remember(walk, key, key_len, false);
-				epoch_leave();
-				return STORE_OK;
-			case STORE_WALK_HOP:
-				Assert(walk->hop_len <= key_len);
-				if (!hop(walk, key))
-				{
-					walk->done = true;
-					epoch_leave();
-					return STORE_OK;
-				}
-				seek_start(cursor, walk, tree_id);
-				leaf = NULL;
-				break;
+			seek_start(w);
+			continue;
 		}
+		/* before the cursors move: the base's key lies in its cursor */
+		remember(walk, s->key + 4, s->key_len - 4, true);
+		if (first <= 0)
+			next_overlay(w);
+		if (first >= 0)
+			next_disk(w);
 	}
-	/* a NULL leaf with steps used up: the bound was just set by a hop */
-	if (!walk->done && leaf != NULL)
-		remember(walk, leaf_key(leaf) + 4, (uint32) leaf->key_len - 4, true);
-	epoch_leave();
-	return STORE_OK;
+	return steps;
+}
+
+StoreStatus
+store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
+{
+	Walking		w;
+	uint32		steps;
+
+	walk->done = false;
+	if (store__keep() == NULL)
+		store__keep_make();
+	if (base_cursor == NULL)
+		base_cursor = base_cursor_create();
+	for (;;)
+	{
+		epoch_enter();
+		begin(&w, walk);
+		steps = walk_piece(&w, max_steps, show, arg);
+		epoch_leave();
+		if (w.trouble == BASE_MISS)
+			base_read_start(store__keep());
+		else if (w.base != NULL)
+			base_cursor_prefetch(base_cursor);
+		if (steps > 0 || w.trouble == BASE_FOUND)
+			return STORE_OK;
+		if (w.trouble == BASE_CORRUPT)
+			return STORE_CORRUPT;
+		if (base_keep_pending(store__keep()) > 0)
+			return STORE_PARK_PAGE;
+	}
 }

@@ -341,25 +341,45 @@ scan_chunk(const Redo *r, const WalChunk *chunk, Lsn g, Lsn *flushed)
 	return LSN_NONE;
 }
 
-/* find_later_record -- any valid record behind g that carries flushed > g; 0: none in the whole log. */
+/*
+ * find_later_record -- a valid record behind g that carries flushed > g; 0: none.
+ *
+ * All of the log behind g is looked at, but for stretches that still begin with
+ * their mark: they were made ready and never used.  That keeps the time of a start
+ * from growing with the segments that are kept ahead.
+ */
 static Lsn
 find_later_record(Redo *r, Lsn g, Lsn *flushed)
 {
 	int			i = wal__set_find(&r->set, g);
-	WalChunk	chunk;
+	bool	   *written = malloc(r->set.segment_size / WAL_MARK_BYTES * sizeof(bool));
 	Lsn			found = LSN_NONE;
 
+	Verify(written != NULL);
 	if (i < 0)
 		i = wal__set_first_above(&r->set, g);
-	while (i < r->set.count && found == LSN_NONE)
+	for (; i < r->set.count && found == LSN_NONE; i++)
 	{
-		wal__stream_seek(r->stream, Max(g, r->set.info[i].first_lsn));
-		while (found == LSN_NONE && wal__stream_chunk(r->stream, &chunk))
-			found = scan_chunk(r, &chunk, g, flushed);
-		while (wal__set_follows(&r->set, i) && r->set.info[i].bytes == r->set.segment_size)
-			i++;
-		i++;
+		Lsn			first = r->set.info[i].first_lsn;
+
+		wal__set_marks(&r->set, i, written);
+		for (Lsn mark = Max(AlignDown(g, WAL_MARK_BYTES), first);
+			 mark < first + r->set.segment_size && found == LSN_NONE; mark += WAL_MARK_BYTES)
+		{
+			WalChunk	chunk;
+
+			if (mark > g && !written[(mark - first) / WAL_MARK_BYTES])
+				continue;
+			wal__stream_seek(r->stream, Max(g, mark));
+			while (found == LSN_NONE && wal__stream_chunk(r->stream, &chunk))
+			{
+				found = scan_chunk(r, &chunk, g, flushed);
+				if (chunk.lsn + chunk.len >= mark + WAL_MARK_BYTES)
+					break;
+			}
+		}
 	}
+	free(written);
 	return found;
 }
 

@@ -241,6 +241,24 @@ write_header(Lsn first_lsn, Lsn continues_lsn, uint64 *seed)
 	return error;
 }
 
+/*
+ * stamp_marks -- the first block of each stretch gets words that nobody can guess, so
+ * that redo can see how far the segment was used (walredo.c).
+ */
+static int
+stamp_marks(uint64 seed)
+{
+	uint64	   *words = file_alloc_aligned(WAL_BLOCK);
+	int			error = 0;
+
+	for (uint32 i = 0; i < WAL_BLOCK / 8; i++)
+		words[i] = wal__mark_word(seed, i);
+	for (uint64 at = 0; at < wal_shared->segment_size && error == 0; at += WAL_MARK_BYTES)
+		error = file_write(prep.file, words, WAL_BLOCK, WAL_HEADER_SIZE + at);
+	free(words);
+	return error;
+}
+
 /* enter -- the segment is durable under its name: writers may use it. */
 static void
 enter(Lsn first_lsn, uint64 seed)
@@ -265,6 +283,8 @@ finish(Lsn first_lsn, Lsn continues_lsn)
 	uint64		seed;
 	int			error = write_header(first_lsn, continues_lsn, &seed);
 
+	if (error == 0)
+		error = stamp_marks(seed);
 	FAULT_POINT("segment-before-sync");
 	if (error == 0)
 		error = file_datasync(prep.file);
@@ -426,16 +446,18 @@ list_one_segment(const char *name, void *arg)
  * soon be needed; the others are removed.
  *
  * Checkpointer, once the control slots that could still ask for them are out of
- * force: 'below' is the redo of the older slot.  A failure is told and leaves
- * the rest for the next time.
+ * force: 'below' is the redo of the older slot.  The lowest first, so that there
+ * is never a hole in what is left.  A failure is told and leaves the rest for the
+ * next time.  Returns how many went.
  */
-void
+uint32
 wal_segments_recycle(Lsn below)
 {
 	SegmentList list = {0};
 	int			keep = (int) Min(set_wal_segments_ahead + 1, SPARES_MAX - 1);
 	char		path[WAL_PATH_MAX];
 	int			error = prep.listed ? 0 : list_spares();
+	uint32		gone = 0;
 
 	if (error == 0)
 		error = file_list(wal__directory(), list_one_segment, &list);
@@ -450,6 +472,7 @@ wal_segments_recycle(Lsn below)
 			wal__segment_path(path, sizeof(path), wal__directory(), list.first_lsn[i]);
 			error = file_unlink(path);
 		}
+		gone += error == 0;
 	}
 	free(list.first_lsn);
 	if (error != 0)
@@ -457,6 +480,7 @@ wal_segments_recycle(Lsn below)
 		errno = error;
 		ereport(WARNING, "could not recycle log segments in \"%s\": %m", wal__directory());
 	}
+	return gone;
 }
 
 /* ---- the first segment of a run: the startup process ---- */

@@ -294,6 +294,53 @@ wal__set_read(const WalSegmentSet *set, Lsn lsn, void *buf, size_t len)
 	return done;
 }
 
+/*
+ * wal__set_marks -- which stretches of segment i do not begin with their mark any
+ * more: written[k] for the one at first_lsn + k * WAL_MARK_BYTES.  All blocks are
+ * read together.
+ */
+void
+wal__set_marks(const WalSegmentSet *set, int i, bool *written)
+{
+	uint32		count = (uint32) (set->segment_size / WAL_MARK_BYTES);
+	uint8	   *blocks = file_alloc_aligned((size_t) count * WAL_BLOCK);
+	FileIo	   *io = calloc(count, sizeof(*io));
+	FileIo	  **ios = calloc(count, sizeof(*ios));
+	FileQueue  *queue = file_queue_create("redo");
+	char		path[WAL_PATH_MAX];
+	File	   *file;
+	int			error;
+
+	Verify(io != NULL && ios != NULL);
+	wal__set_path(set, i, path, sizeof(path));
+	file = open_segment(path, false);
+	for (uint32 k = 0; k < count; k++)
+	{
+		io[k] = (FileIo) {.op = FILE_OP_READ, .file = file, .buf = blocks + (size_t) k * WAL_BLOCK, .len = WAL_BLOCK,
+						  .offset = WAL_HEADER_SIZE + k * WAL_MARK_BYTES};
+		ios[k] = &io[k];
+	}
+	error = file_queue_run(queue, ios, (int) count);
+	if (error != 0)
+	{
+		errno = error;
+		ereport(FATAL, "could not read log segment \"%s\": %m", path);
+	}
+	for (uint32 k = 0; k < count; k++)
+	{
+		const uint64 *words = (const uint64 *) (blocks + (size_t) k * WAL_BLOCK);
+
+		written[k] = io[k].done_len < WAL_BLOCK;	/* a file cut short: look at what there is */
+		for (uint32 w = 0; w < WAL_BLOCK / 8 && !written[k]; w++)
+			written[k] = words[w] != wal__mark_word(set->info[i].seed, w);
+	}
+	file_queue_destroy(queue);
+	file_close(file);
+	free(io);
+	free(ios);
+	free(blocks);
+}
+
 /* ---- the stream ---- */
 
 WalStream *

@@ -35,6 +35,7 @@ struct AioRing
 	uint32		unsubmitted;	/* of these: not yet handed to the kernel */
 	char	   *fixed;			/* registered buffer, or NULL */
 	size_t		fixed_len;
+	int			fixed_fd;		/* registered file, or -1 */
 	AioRequest *done_first;		/* plain calls: made, not given back */
 	AioRequest **done_last;
 	struct io_uring ring;
@@ -47,6 +48,7 @@ make_ring(uint32 depth)
 
 	Verify(ring != NULL && depth > 0);
 	ring->magic = AIO_MAGIC;
+	ring->fixed_fd = -1;
 	ring->depth = depth;
 	ring->done_last = &ring->done_first;
 	return ring;
@@ -130,6 +132,27 @@ aio_in_flight(const AioRing *ring)
 }
 
 int
+aio_fd(const AioRing *ring)
+{
+	return ring->uring ? ring->ring.ring_fd : -1;
+}
+
+int
+aio_register_file(AioRing *ring, int fd)
+{
+	int			error;
+
+	Verify(ring->magic == AIO_MAGIC && ring->fixed_fd < 0);
+	if (!ring->uring)
+		return EOPNOTSUPP;
+	error = io_uring_register_files(&ring->ring, &fd, 1);
+	if (error != 0)
+		return -error;
+	ring->fixed_fd = fd;
+	return 0;
+}
+
+int
 aio_register(AioRing *ring, void *base, size_t len)
 {
 	struct iovec iov = {.iov_base = base, .iov_len = len};
@@ -169,6 +192,11 @@ prepare(AioRing *ring, struct io_uring_sqe *sqe, AioRequest *r)
 		case AIO_DATASYNC:
 			io_uring_prep_fsync(sqe, r->fd, IORING_FSYNC_DATASYNC);
 			break;
+	}
+	if (r->fd == ring->fixed_fd)
+	{
+		sqe->fd = 0;			/* its place among the registered files */
+		sqe->flags |= IOSQE_FIXED_FILE;
 	}
 	io_uring_sqe_set_data(sqe, r);
 }

@@ -40,6 +40,10 @@ struct FileQueue
 	uint32		seats;
 	FileSeat   *seat;
 	FileSeat   *free_seat;
+	uint32		free_seats;
+	bool		collects;		/* done requests are listed */
+	FileIo	   *done_first;
+	FileIo	  **done_last;
 };
 
 FileQueue *
@@ -74,6 +78,8 @@ file_queue_create(const char *purpose)
 		q->seat[i].next_free = q->free_seat;
 		q->free_seat = &q->seat[i];
 	}
+	q->free_seats = q->seats;
+	q->done_last = &q->done_first;
 	return q;
 }
 
@@ -97,6 +103,13 @@ file_queue_register(FileQueue *q, void *base, size_t len)
 	}
 	q->registered = true;
 	return true;
+}
+
+bool
+file_queue_register_file(FileQueue *q, File *file)
+{
+	Verify(q->magic == QUEUE_MAGIC && file->magic == FILE_MAGIC);
+	return aio_is_uring(q->ring) && aio_register_file(q->ring, file->fd) == 0;
 }
 
 const char *
@@ -130,9 +143,16 @@ seat_finish(FileQueue *q, FileSeat *seat)
 	io->error = seat->progress.error;
 	io->internal = NULL;
 	io->done = true;
+	if (q->collects)
+	{
+		io->next_done = NULL;
+		*q->done_last = io;
+		q->done_last = &io->next_done;
+	}
 	seat->io = NULL;
 	seat->next_free = q->free_seat;
 	q->free_seat = seat;
+	q->free_seats++;
 }
 
 /* seat_take_result -- bytes or -errno into the progress of this seat. */
@@ -209,6 +229,7 @@ start(FileQueue *q, FileIo *io)
 		absorb(q, aio_next(q->ring, true));
 	seat = q->free_seat;
 	q->free_seat = seat->next_free;
+	q->free_seats--;
 	seat->io = io;
 	memset(&seat->progress, 0, sizeof(seat->progress));
 	seat->progress.len = io->op == FILE_OP_DATASYNC ? 0 : io->len;
@@ -265,6 +286,38 @@ file_queue_poll(FileQueue *q)
 	while ((r = aio_next(q->ring, false)) != NULL)
 		absorb(q, r);
 	aio_flush(q->ring);
+}
+
+int
+file_queue_fd(const FileQueue *q)
+{
+	return aio_fd(q->ring);
+}
+
+uint32
+file_queue_room(const FileQueue *q)
+{
+	return q->free_seats;
+}
+
+void
+file_queue_collect(FileQueue *q)
+{
+	q->collects = true;
+}
+
+FileIo *
+file_queue_next_done(FileQueue *q)
+{
+	FileIo	   *io = q->done_first;
+
+	if (io != NULL)
+	{
+		q->done_first = io->next_done;
+		if (q->done_first == NULL)
+			q->done_last = &q->done_first;
+	}
+	return io;
 }
 
 void

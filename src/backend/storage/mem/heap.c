@@ -245,6 +245,15 @@ refill_bump(MemSlot *slot, uint32 class, _Atomic uint64 *word, bool reserve)
 	}
 }
 
+/* mem__take_row -- for who has lacked this class: a row, so that nobody else takes the span first; false: there is none. */
+bool
+mem__take_row(MemSlot *slot, uint32 class)
+{
+	/* relaxed: owner */
+	return atomic_load_explicit(&slot->cache[class].bump_count, memory_order_relaxed) > 0 ||
+		refill_bump(slot, class, &mem__shared->class[class].bump, false);
+}
+
 /* ---- a slot's lists ---- */
 
 static inline void
@@ -301,15 +310,42 @@ alloc_slow(MemSlot *slot, uint32 class, bool reserve)
 		set_count(&cache->active_count, count);
 		return pop_active(cache, class);
 	}
+	/* a span of the reserve that was begun comes before a fresh one: recovery would end up with two of each class.  relaxed: a glance */
+	if (reserve && atomic_load_explicit(&mem__shared->class[class].bump_reserve, memory_order_relaxed) != 0 &&
+		refill_bump(slot, class, &mem__shared->class[class].bump_reserve, true))
+		return pop_bump(cache, class);
 	if (refill_bump(slot, class, &mem__shared->class[class].bump, false) ||
 		(reserve && refill_bump(slot, class, &mem__shared->class[class].bump_reserve, true)))
 		return pop_bump(cache, class);
 	return MEM_NONE;
 }
 
-/* mem__alloc_class -- without statistics and checks; MEM_NONE. */
-Off
-mem__alloc_class(MemSlot *slot, uint32 class, bool reserve)
+/* ---- blocks in the part of the heap that is being vacated ---- */
+
+static inline bool
+vacated(Off block)
+{
+	/* relaxed, both: a moment late does no harm */
+	uint64		size = atomic_load_explicit(&mem__shared->vacate_size, memory_order_relaxed);
+
+	return unlikely(size != 0) && block - atomic_load_explicit(&mem__shared->vacate_from, memory_order_relaxed) < size;
+}
+
+static void
+put_aside(uint32 class, Off block)
+{
+	_Atomic uint64 *aside = &mem__shared->class[class].aside;
+	uint64		old = atomic_load_explicit(aside, memory_order_relaxed);	/* relaxed: only passed on */
+
+	do
+		*mem__link(block) = old;
+	while (!atomic_compare_exchange_weak_explicit(aside, &old, block,
+												  memory_order_release,	/* release [mem-aside]: the link */
+												  memory_order_relaxed));
+}
+
+static inline Off
+take_class(MemSlot *slot, uint32 class, bool reserve)
 {
 	MemCache   *cache = &slot->cache[class];
 
@@ -320,12 +356,32 @@ mem__alloc_class(MemSlot *slot, uint32 class, bool reserve)
 	return alloc_slow(slot, class, reserve);
 }
 
+/* mem__alloc_class -- without statistics and checks; MEM_NONE. */
+Off
+mem__alloc_class(MemSlot *slot, uint32 class, bool reserve)
+{
+	for (;;)
+	{
+		Off			block = take_class(slot, class, reserve);
+
+		if (likely(block == MEM_NONE || !vacated(block)))
+			return block;
+		put_aside(class, block);
+	}
+}
+
 void
 mem__free_class(MemSlot *slot, uint32 class, Off block)
 {
 	MemCache   *cache = &slot->cache[class];
 
 	unpoison(block, class);
+	if (unlikely(vacated(block)))
+	{
+		poison_free(block, class);
+		put_aside(class, block);	/* from here on another process may give it out */
+		return;
+	}
 	if (unlikely(get_count(&cache->active_count) >= mem__batch_count(class)))
 	{
 		if (cache->full != 0)
@@ -392,6 +448,8 @@ alloc(size_t size, bool reserve)
 		mem__add(&slot->used, mem__class_bytes(class));
 		poison_given(block, class, size);
 	}
+	else
+		slot->lacking = class + 1;
 	return block;
 }
 

@@ -19,8 +19,15 @@
  * The pass: one process at a time takes the whole central list of a class, counts
  * free blocks per span, takes those out whose span is wholly free and puts the
  * rest back.  Nobody waits for it but who would get -OOM otherwise, and that one
- * only for a while.  A class is looked at again only when it has gained free
- * memory since its last pass, so that a full heap does not spend its time here.
+ * only for a while.  A class is looked at again only when it has gained much free
+ * memory since its last pass, so that a full heap does not spend its time here;
+ * but for mem_collect, which looks at whatever has gained anything: the last block
+ * of many spans may have been little.
+ *
+ * Vacating (mem_vacate ... mem_collect): a process that moves what lies in a part of
+ * the heap elsewhere has nothing of that part given out meanwhile, or every next
+ * allocation would take one of its blocks and hold its span back.  Whoever comes by
+ * a free block there, by taking or by freeing, puts it aside.
  *
  * Runs in every process but the postmaster; mem_grow and mem_keep_ahead outside
  * epochs.  If a process dies in a pass, the list that it holds is lost until the
@@ -317,9 +324,9 @@ pass_class(uint32 class)
 	return whole_count;
 }
 
-/* worth -- bytes on a class' list that have come since its last pass; 0: too few to look. */
+/* worth -- bytes on a class' list that have come since its last pass; 0: too few to look, but for who is thorough. */
 static uint64
-worth(uint32 class)
+worth(uint32 class, bool thorough)
 {
 	MemClass   *c = &mem__shared->class[class];
 	/* relaxed: hints */
@@ -330,17 +337,14 @@ worth(uint32 class)
 	if ((int64) free_count <= (int64) after_pass)
 		return 0;
 	gain = free_count - after_pass;
-	if (gain < mem__blocks_per_span(class) || gain < after_pass / 8)
+	if (!thorough && (gain < mem__blocks_per_span(class) || gain < after_pass / 8))
 		return 0;
 	return gain * mem__class_bytes(class);
 }
 
-/*
- * pass -- look for whole spans, the most promising class first, until 'enough'
- * spans are free above the reserve; false: another process is doing so.
- */
+/* pass_begin -- this process looks for whole spans from now on; false: another one does. */
 static bool
-pass(MemSlot *slot, uint64 enough)
+pass_begin(MemSlot *slot)
 {
 	uint32		nobody = 0;
 
@@ -354,6 +358,24 @@ pass(MemSlot *slot, uint64 enough)
 		take_rows(slot, class);
 	mem__flush_caches(slot);
 	slot->flush_seen = atomic_load_explicit(&mem__shared->flush_wanted, memory_order_relaxed);
+	return true;
+}
+
+static void
+pass_end(void)
+{
+	atomic_store_explicit(&mem__shared->pass_owner, 0, memory_order_release);	/* release [mem-pass] */
+}
+
+/*
+ * pass -- look for whole spans, the most promising class first, until 'enough'
+ * spans are free above the reserve; false: another process is doing so.
+ */
+static bool
+pass(MemSlot *slot, uint64 enough)
+{
+	if (!pass_begin(slot))
+		return false;
 	/* relaxed: a bound */
 	while (atomic_load_explicit(&mem__shared->span_avail, memory_order_relaxed) < mem__reserve_spans() + enough)
 	{
@@ -362,7 +384,7 @@ pass(MemSlot *slot, uint64 enough)
 
 		for (uint32 class = 0; class < MEM_CLASS_COUNT; class++)
 		{
-			uint64		w = worth(class);
+			uint64		w = worth(class, false);
 
 			if (w > best_worth)
 			{
@@ -374,7 +396,7 @@ pass(MemSlot *slot, uint64 enough)
 			break;
 		pass_class(best);
 	}
-	atomic_store_explicit(&mem__shared->pass_owner, 0, memory_order_release);	/* release [mem-pass] */
+	pass_end();
 	return true;
 }
 
@@ -385,6 +407,15 @@ room(void)
 {
 	/* relaxed: a bound */
 	return atomic_load_explicit(&mem__shared->span_avail, memory_order_relaxed) > mem__reserve_spans();
+}
+
+/* take_lacked -- there is room: what the caller lacked it gets at once, or another takes the span before it comes back. */
+static void
+take_lacked(MemSlot *slot)
+{
+	if (slot->lacking != 0)
+		(void) mem__take_row(slot, slot->lacking - 1);
+	slot->lacking = 0;
 }
 
 static bool
@@ -411,10 +442,10 @@ mem_grow(void)
 	}
 	if (retired_over())
 		return ENOMEM;
-	if (room())
-		return 0;
-	err = grow_chunk();
-	if (err == 0 || err != ENOMEM)
+	err = room() ? 0 : grow_chunk();
+	if (err == 0)
+		take_lacked(slot);
+	if (err != ENOMEM)
 		return err;
 	if (!pass(slot, 1))
 	{
@@ -422,7 +453,84 @@ mem_grow(void)
 		for (int i = 0; atomic_load_explicit(&mem__shared->pass_owner, memory_order_relaxed) != 0 && i < PASS_WAIT_STEPS; i++)
 			sleep_ns(PASS_WAIT_NS);
 	}
-	return room() ? 0 : ENOMEM;
+	if (!room())
+		return ENOMEM;
+	take_lacked(slot);
+	return 0;
+}
+
+/* ---- vacating: nothing in a part of the heap is given out, so that its spans become whole ---- */
+
+void
+mem_vacate(Off from, Off to)
+{
+	Assert(!epoch_inside());
+	/* relaxed, all: seen a moment later here or there, which costs a span; the size last: 0 stands for none */
+	atomic_store_explicit(&mem__shared->vacate_from, from, memory_order_relaxed);
+	atomic_store_explicit(&mem__shared->vacate_size, to - from, memory_order_relaxed);
+	atomic_fetch_add_explicit(&mem__shared->flush_wanted, 1, memory_order_relaxed);
+}
+
+/* give_back_aside -- what was withheld of a class, to its central list; false: nothing was. */
+static bool
+give_back_aside(uint32 class)
+{
+	/* acquire [mem-aside] */
+	Off			block = atomic_exchange_explicit(&mem__shared->class[class].aside, 0, memory_order_acquire);
+	bool		any = block != 0;
+
+	while (block != 0)
+	{
+		Off			out = 0;
+		uint32		count = 0;
+
+		for (; block != 0 && count < mem__batch_count(class); count++)
+		{
+			Off			next = *mem__link(block);
+
+			*mem__link(block) = out;
+			out = block;
+			block = next;
+		}
+		mem__central_push(class, out, count);
+	}
+	return any;
+}
+
+/* pass_wait -- begin a pass when another process has ended its own; false: it takes too long. */
+static bool
+pass_wait(MemSlot *slot)
+{
+	for (int i = 0; i < PASS_WAIT_STEPS; i++)
+	{
+		if (pass_begin(slot))
+			return true;
+		sleep_ns(PASS_WAIT_NS);
+	}
+	return false;
+}
+
+bool
+mem_collect(void)
+{
+	MemSlot    *slot = mem__my_slot();
+	bool		moved[MEM_CLASS_COUNT];	/* what lay scattered may lie together now, though it is no more than before */
+	bool		begun;
+
+	Assert(!epoch_inside());
+	mem__reclaim_some(slot, UINT32_MAX);
+	begun = pass_wait(slot);
+	/* relaxed: as in mem_vacate; now, or others would use what is about to be found */
+	atomic_store_explicit(&mem__shared->vacate_size, 0, memory_order_relaxed);
+	for (uint32 class = 0; class < MEM_CLASS_COUNT; class++)
+		moved[class] = give_back_aside(class);
+	if (!begun)
+		return false;
+	for (uint32 class = 0; class < MEM_CLASS_COUNT; class++)
+		if (moved[class] || worth(class, true) > 0)
+			pass_class(class);
+	pass_end();
+	return true;
 }
 
 /* ahead -- few spans are left: back more, or when all is backed look for whole ones. */

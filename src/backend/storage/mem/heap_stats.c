@@ -52,6 +52,14 @@ mem_stats(MemStats *stats)
 	stats->used = (int64) used > 0 ? used : 0;
 }
 
+uint64
+mem_class_free(size_t size)
+{
+	int64		n = (int64) get(&mem__shared->class[mem__class_of(size)].free_count);
+
+	return n > 0 ? (uint64) n : 0;
+}
+
 /* ---- every block by hand ---- */
 
 typedef struct Census
@@ -172,6 +180,8 @@ mem_live_blocks(void)
 			mark_list(&census, batch << 3, c, link >> MEM_REF_BITS);
 			batch = link & MEM_REF_MASK;
 		}
+		for (Off block = get(&mem__shared->class[c].aside); block != 0; block = *mem__link(block))
+			mark(&census, block, c);
 		mark_row(&census, get(&mem__shared->class[c].bump), c);
 		mark_row(&census, get(&mem__shared->class[c].bump_reserve), c);
 	}

@@ -37,10 +37,20 @@
 #include "common/c.h"
 #include "access/art/leaf.h"
 
-/* ArtRoot -- lives in the segment (region STORE), zero = empty tree. */
+/*
+ * ArtRoot -- lives in the segment (region STORE), zero = empty tree.
+ *
+ * COMPLETE (here: of all keys; in an inner node's meta: of all keys that the slot
+ * leading to the node can lead to) says that every key that the base holds is in
+ * the overlay, so that a miss is a definite no.  One process, the evictor, sets
+ * and clears it; nodes copied by others take it along (art_internal.h has the proof).
+ * It speaks of the base in force: who reads as of an older cut ignores it.
+ */
+enum { ART_ROOT_COMPLETE = 1, ART_ROOT_FILLING = 2 };
 typedef struct ArtRoot
 {
-	_Atomic uint64 slot;
+	alignas(16) _Atomic uint64 slot;	/* in one cache line with the flags, which are read before it */
+	_Atomic uint64 flags;		/* ART_ROOT_*; the evictor writes, all read */
 } ArtRoot;
 
 typedef enum ArtResult
@@ -64,6 +74,8 @@ typedef struct ArtPos
 	const uint8 *key;
 	uint32		key_len;
 	Leaf	   *leaf;			/* the leaf of this key (maybe a tombstone), or NULL */
+	bool		complete;		/* as art_locate found it: some node on the way (or the root) is COMPLETE, so without a
+								 * leaf the key is nowhere */
 	/* internal from here on */
 	_Atomic uint64 *slot;		/* where to publish, or NULL */
 	uint64		seen_word;		/* s */
@@ -80,6 +92,19 @@ typedef struct ArtPos
 
 /* art_lookup -- the leaf of a key (maybe a tombstone), or NULL.  Acquire loads only; writes nothing shared. */
 extern Leaf *art_lookup(ArtRoot *root, const void *key, uint32 key_len);
+/*
+ * art_lookup_complete -- the same; *complete as in ArtPos, read before the slot that
+ * decides.  Says something only where there is no leaf, and only inside this epoch.
+ */
+extern Leaf *art_lookup_complete(ArtRoot *root, const void *key, uint32 key_len, bool *complete);
+/*
+ * art_prefix_complete -- is every base key with this prefix in the overlay?  Ask before
+ * the walk or the lookups that rely on it, in the same epoch; a walk that leaves its
+ * epoch asks again in the next one.
+ */
+extern bool art_prefix_complete(ArtRoot *root, const void *prefix, uint32 prefix_len);
+/* art_mark_recent -- sets RECENT unless it is set: a second chance for a leaf that is read.  One relaxed load when it is. */
+extern void art_mark_recent(Leaf *leaf);
 /* art_prefetch -- start loading the first levels on the way to a key; never decides anything. */
 extern void art_prefetch(ArtRoot *root, const void *key, uint32 key_len);
 /* art_prefetch_batch -- load the whole way to each of several keys at once: worth it from two keys on.  Decides nothing. */
@@ -131,7 +156,61 @@ typedef bool (*ArtMayGo)(const Leaf *leaf, void *arg);
 extern bool art_sweep(ArtRoot *root, const void *prefix, uint32 prefix_len,
 					  uint8 *from, uint32 *from_len, uint32 max_steps, ArtMayGo may_go, void *arg, uint64 *removed);
 
-/* art_check -- walk everything: order, prefixes, reachability, dirty LSNs.  Quiescent tree; tests.  Message in err on false. */
+/*
+ * art_replace_leaf -- one CAS expected -> copy (a leaf of the same key and lsn), raising
+ * no dirty LSN.  False: the word is not that leaf any more, nothing was done.  The
+ * caller retires 'expected' (or its shell) on true.
+ */
+extern bool art_replace_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off copy);
+
+/*
+ * art_seek_dirty -- as art_seek forward, for a checkpoint's walk: art_next then skips
+ * every subtree whose dirty LSN is at or below 'committed', in whole units rounded
+ * down, unless it is ALWAYS; leaves are returned whatever their lsn.
+ */
+extern void art_seek_dirty(ArtCursor *c, ArtRoot *root, const void *key, uint32 key_len, bool exclusive, Lsn committed);
+
+/*
+ * ---- COMPLETE: the evictor; inside an epoch or not ----
+ *
+ * art_filling_begin, then every key of the base into the overlay that is not there,
+ * each inside the epoch in which the base root was read, then art_filling_end: from
+ * then on the root is COMPLETE, unless something was evicted in between.
+ */
+extern void art_root_set_complete(ArtRoot *root);		/* nothing lies beneath: an empty base; recovery */
+extern void art_filling_begin(ArtRoot *root);
+extern bool art_filling_end(ArtRoot *root);				/* CAS FILLING -> COMPLETE; false: an eviction came between */
+extern void art_filling_cancel(ArtRoot *root);
+
+/*
+ * art_evict -- one bounded piece of the clock, forward from 'from' (KEY_MAX bytes; as
+ * art_sweep), of at most max_steps leaves, or as many as a piece may have: (1) ask
+ * 'may_go' of each; clear COMPLETE and FILLING from the root down on the way to each
+ * that may go (COMPLETE is handed down to the nodes beside it, so that they keep
+ * what they know); (2) wait one grace period; (3) take away those that may still go
+ * when asked a second time: nodes that become smaller without them are frozen, all
+ * of their leaves asked under the freeze, and unlinked or replaced by one CAS; other
+ * leaves go by one CAS each.  What becomes empty above goes, too.
+ *
+ * So a second chance (RECENT) is given by 'may_go' at the first asking: a leaf that it
+ * refuses there stays in this piece.  It must answer false for ever once lsn >
+ * evict_cut, and is called inside an epoch.
+ *
+ * Retires what went, with its chain; stops early when nothing more can be retired
+ * (mem_retire_ready).  One process at a time, the one that sweeps, too; outside an
+ * epoch; sleeps for the grace period, if anything may go.  Returns true at the end
+ * of the tree.  'out' is added to.
+ */
+typedef struct ArtEvicted
+{
+	uint64		looked;			/* leaves that may_go was asked of */
+	uint64		leaves;			/* that went; older versions linked to them are not counted */
+	uint64		nodes;			/* that are not there any more */
+	uint64		bytes;			/* by class size, of both; less what copies have become larger */
+} ArtEvicted;
+extern bool art_evict(ArtRoot *root, uint8 *from, uint32 *from_len, uint32 max_steps, ArtMayGo may_go, void *arg, ArtEvicted *out);
+
+/* art_check -- walk everything: order, prefixes, reachability, dirty LSNs, flags.  Quiescent tree; tests.  Message in err on false. */
 typedef struct ArtStats
 {
 	uint64		nodes[4];		/* N4 N16 N48 N256 */

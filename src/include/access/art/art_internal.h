@@ -19,7 +19,7 @@
  * INNER NODE
  *
  *   0   meta    atomic: 63..26 dirty LSN in units of 1 MiB, rounded up
- *                       18 ALWAYS, 17 FILLING, 16 COMPLETE, 15 FROZEN
+ *                       18 ALWAYS, 17 0, 16 COMPLETE, 15 FROZEN
  *                       14..13 type, 12..0 prefix_len: constant
  *   8   end     slot of the key that ends at this node, after the prefix
  *   16  N4      4 slots
@@ -47,9 +47,55 @@
  *   Anyone can do all of it, and whoever wants to write and meets a frozen word
  *   does.  In 1 to 3 nothing but FROZEN is visible to others.
  *
- * COMPLETE speaks of all keys that the slot leading to the node can lead to (so it
- * holds for those that leave the path within the prefix, too), hence the parent
- * made by a prefix split takes it over, and a joined node takes the upper one's.
+ * THINNING (art_evict.c): step 3 leaves out leaves that may go, after asking of each
+ * under the freeze.  Helpers do not know which, and copy all of them; either result
+ * is right, and one of the two CASes fails.  With nothing left the CAS of step 4
+ * unlinks the node: everything in it is frozen, so nobody can have published there.
+ *
+ * COMPLETE
+ *
+ *   The way to a slot is the bytes from the root down to it, its own key byte among
+ *   them; the way to a node is that to the slot which leads to it.  It never changes
+ *   during the life of the node.  COMPLETE in a node says: every key of the base that
+ *   begins with the node's way has a leaf in the overlay; also the keys that leave
+ *   the path within the node's prefix.  In the root's flags: every key.
+ *
+ *   What keeps it true.  Writing and promoting only add leaves.  A new base root
+ *   holds of these keys such as the old one held, and such as were written since:
+ *   their leaves stay (lsn > evict_cut) until a grace period after the root was
+ *   published.  A tombstone is dropped when the base lacks the key.  Taking a clean leaf
+ *   away is what it must be cleared for.
+ *
+ *   Changes of shape forget, and never invent:
+ *     copy, thinning       same way, same flag, as read after the freeze
+ *     split of a prefix    both nodes take it: the upper one has the same way, the
+ *                          keys of the lower one are some of them
+ *     join                 the upper one's: the way is his; what only the lower one
+ *                          knew is forgotten
+ *     collapse, null       forgotten: no node is left to say it (those above may)
+ *     split of a leaf      the new node has none: nobody has spoken of its way
+ *
+ *   Who reads it does so in the epoch of the lookup and BEFORE the slot that decides
+ *   (acquire [art-complete]).  Before: else the key could come between the slot and the
+ *   flag, filled in and then declared complete.  The same epoch: the evictor clears,
+ *   waits one grace period, and only then takes away; so who has read the flag, in
+ *   a live node or in one that was unlinked meanwhile, has read his slot before.  Only
+ *   nodes on the key's own way count: who skips prefixes must compare before he
+ *   believes a node's flag (art_lookup.c).
+ *
+ *   The evictor alone sets and clears it: sets the root's after filling, and a
+ *   child's when its parent has it (the child's keys are some of the parent's); clears
+ *   the ways to what it will take, from the root down, handing down first.  By CAS:
+ *   on a frozen word that fails, and the copy, which has the flag, is met by the
+ *   next descent.
+ *
+ *   Once a descent to key k has met no flag, there is none on the way to k until the
+ *   evictor is done with k.  For a node on the way to k later on has its flag from a
+ *   node on the way to k then (the table above: same way, or a shorter one), or from
+ *   the evictor, who sets it below a node that has it, which is on the way to k, too.
+ *
+ *   FILLING, in the root's flags: what is filled in since counts only if nothing has
+ *   been evicted since.  Evictions clear it; COMPLETE is set by CAS from it.
  */
 #ifndef ARTERY_ACCESS_ART_ART_INTERNAL_H
 #define ARTERY_ACCESS_ART_ART_INTERNAL_H
@@ -128,6 +174,13 @@ art__load(_Atomic uint64 *slot)
 	return atomic_load_explicit(slot, memory_order_acquire);	/* acquire [art-publish] */
 }
 
+/* art__root_complete -- before the root slot is loaded. */
+static inline bool
+art__root_complete(ArtRoot *root)
+{
+	return (atomic_load_explicit(&root->flags, memory_order_acquire) & ART_ROOT_COMPLETE) != 0;	/* acquire [art-complete] */
+}
+
 /* ---- nodes ---- */
 
 enum { N4, N16, N48, N256 };
@@ -136,7 +189,7 @@ enum { N4, N16, N48, N256 };
 #define META_TYPE_SHIFT 13
 #define META_FROZEN (UINT64_C(1) << 15)
 #define META_COMPLETE (UINT64_C(1) << 16)
-#define META_FILLING (UINT64_C(1) << 17)
+#define META_UNUSED (UINT64_C(0x3f80000) | UINT64_C(1) << 17)
 #define META_ALWAYS (UINT64_C(1) << 18)
 #define META_DIRTY_SHIFT 26
 static_assert(KEY_MAX <= META_PREFIX_MASK, "a whole key fits a prefix");
@@ -261,7 +314,23 @@ extern int	art__next_child(ArtNode *node, uint32 type, int from, bool backward, 
 extern void art__init(ArtNode *node, uint64 meta, const uint8 *prefix);	/* private memory; no child, no end */
 extern void art__add(ArtNode *node, uint64 word);	/* private node with room; word with its key bits */
 extern void art__freeze(ArtNode *node, uint64 meta);
-extern void art__copy_children(ArtNode *to, ArtNode *from);	/* from frozen, to private: all that is not null, and the end */
+
+/* ArtDrop -- which children a copy goes without: one bit per slot */
+typedef struct ArtDrop
+{
+	uint64		slot[4];
+	bool		end;
+	uint32		children;		/* bits set in 'slot' */
+} ArtDrop;
+
+static inline bool
+art__dropped(const ArtDrop *drop, uint32 slot)
+{
+	return (drop->slot[slot / 64] >> (slot % 64)) & 1;
+}
+
+/* art__copy_children -- from frozen, to private: all that is not null and not dropped (NULL: nothing is), and the end. */
+extern void art__copy_children(ArtNode *to, ArtNode *from, const ArtDrop *drop);
 
 /* ---- art_change.c ---- */
 
@@ -277,13 +346,32 @@ typedef enum ArtPosKind
 	POS_DOOMED			/* the key came into being during art_prepare: start over */
 } ArtPosKind;
 
+extern void art__begin(ArtPos *pos, ArtRoot *root, const void *key, uint32 key_len);
 /* art__descend -- fill 'pos'; helps frozen nodes on the way. */
 extern ArtResult art__descend(ArtPos *pos) attribute_must_check;
+/* art__tidy -- art_tidy; what that gives back is added to *gain (NULL: not counted). */
+extern ArtResult art__tidy(ArtRoot *root, const void *key, uint32 key_len, ArtEvicted *gain) attribute_must_check;
 
 /* ---- art_reshape.c ---- */
 
-/* art__reshape -- give the node at this level of the path the shape that fits what is in it. */
-extern ArtResult art__reshape(ArtPos *pos, uint32 level, bool reserve) attribute_must_check;
+/*
+ * ArtThinning -- a reshaping that goes without some leaves of the node.  'mark' sets
+ * the bits of those: once before anything is frozen, as an estimate, and once under
+ * the freeze, which counts.
+ */
+typedef struct ArtThinning ArtThinning;
+struct ArtThinning
+{
+	void		(*mark) (ArtThinning *t, ArtNode *node, bool frozen, ArtDrop *drop);
+	void	   *arg;
+};
+
+/* art__reshape -- give the node at this level of the path the shape that fits what is in it; *gain as in art__tidy. */
+extern ArtResult art__reshape(ArtPos *pos, uint32 level, bool reserve, ArtEvicted *gain) attribute_must_check;
+/* art__thin -- the same without the leaves that 'thinning' marks; the winner retires them with their chains. */
+extern ArtResult art__thin(ArtPos *pos, uint32 level, ArtThinning *thinning, ArtEvicted *gain) attribute_must_check;
+/* art__fits_less -- would a node with so many children be something smaller in kind? */
+extern bool art__fits_less(uint32 type, uint32 live, bool has_end);
 extern ArtResult art__help(ArtPos *pos, uint32 level) attribute_must_check;
 extern ArtResult art__split_prefix(ArtPos *pos) attribute_must_check;
 extern bool art__worth_reshaping(ArtNode *node);
@@ -298,9 +386,24 @@ art__common(const uint8 *a, const uint8 *b, uint32 len)
 	return i;
 }
 
+/* ---- art_walk.c ---- */
+
+extern ArtCursor *art__cursor_own(void);
+extern Off	art__cursor_node(const ArtCursor *c);
+
+/* ---- art_evict.c ---- */
+
+#ifdef ARTERY_ASSERT
+/* broken twins, for the unit tests alone: an eviction without its grace period, or without clearing COMPLETE */
+extern bool art__twin_no_grace;
+extern bool art__twin_no_clearing;
+#endif
+
 /* ---- leaf.c ---- */
 
 extern void leaf__copy_to(Off to, const Leaf *from);	/* a private block of leaf_size(from) bytes; shares the extents */
+
+extern uint64 leaf__bytes(const Leaf *l);	/* by class size, extents included */
 
 static inline bool
 leaf__is(const Leaf *l, const uint8 *key, uint32 key_len)

@@ -1,14 +1,18 @@
 /*
  * leaf.h -- leaves of the overlay: one version of one key.
  *
- * A leaf is immutable once published, but for flags set by atomic OR (SEEN).
+ * A leaf is immutable once published, but for flags set by atomic OR (SEEN, RECENT)
+ * and cleared by atomic AND (RECENT).
  *
  *   0  lsn        u64   end of the log record that wrote this version
  *   8  value_len  u32   bytes of the value
  *  12  key_len    u16   bytes of the key: 4 of tree id (big-endian), then 0..4096 of the user's
  *  14  flags      u16   LEAF_*
  *  16  [expiry    u64]  only with LEAF_HAS_EXPIRY: microseconds since 1970
- *      [link      u64]  only with LEAF_HAS_LINK: Off of an older version
+ *      [link      u64]  only with LEAF_HAS_LINK: Off of an older version, or 0
+ *      [first     u64]  only with LEAF_UNKNOWN: LSN of the blind write that made the
+ *                       key's chain of versions; nobody looked whether the key was
+ *                       there before (open while first > cut)
  *      key, padded to nothing
  *      value bytes; or with LEAF_EXTENTS, at the next multiple of 8: Off of one
  *      block per LEAF_EXTENT_BYTES of value (the last one of the rest's size)
@@ -35,7 +39,9 @@ enum
 	LEAF_HAS_EXPIRY = 4,
 	LEAF_HAS_LINK = 8,
 	LEAF_SEEN = 16,			/* replaced while lsn > completed: its record must be filled, not voided */
-	LEAF_DESCRIPTOR = 32	/* reserved for transactions */
+	LEAF_DESCRIPTOR = 32,	/* reserved for transactions */
+	LEAF_UNKNOWN = 64,
+	LEAF_RECENT = 128		/* read since the clock's hand passed */
 };
 
 typedef struct Leaf
@@ -58,7 +64,42 @@ leaf_flags(const Leaf *l)
 static inline size_t
 leaf_key_offset(uint16 flags)
 {
-	return sizeof(Leaf) + ((flags & LEAF_HAS_EXPIRY) ? 8 : 0) + ((flags & LEAF_HAS_LINK) ? 8 : 0);
+	return sizeof(Leaf) + ((flags & LEAF_HAS_EXPIRY) ? 8 : 0) + ((flags & LEAF_HAS_LINK) ? 8 : 0) +
+		((flags & LEAF_UNKNOWN) ? 8 : 0);
+}
+
+/* leaf_link, leaf_first -- 0 when the leaf has no such word.  Set while the leaf is private. */
+static inline Off
+leaf_link(const Leaf *l)
+{
+	uint16		flags = leaf_flags(l);
+
+	return (flags & LEAF_HAS_LINK) ? ((const uint64 *) (l + 1))[(flags & LEAF_HAS_EXPIRY) ? 1 : 0] : 0;
+}
+
+static inline Lsn
+leaf_first(const Leaf *l)
+{
+	uint16		flags = leaf_flags(l);
+
+	return (flags & LEAF_UNKNOWN) ?
+		((const uint64 *) (l + 1))[((flags & LEAF_HAS_EXPIRY) ? 1 : 0) + ((flags & LEAF_HAS_LINK) ? 1 : 0)] : LSN_NONE;
+}
+
+static inline void
+leaf_set_link(Leaf *l, Off link)
+{
+	Assert(leaf_flags(l) & LEAF_HAS_LINK);
+	((uint64 *) (l + 1))[(leaf_flags(l) & LEAF_HAS_EXPIRY) ? 1 : 0] = link;
+}
+
+static inline void
+leaf_set_first(Leaf *l, Lsn first)
+{
+	uint16		flags = leaf_flags(l);
+
+	Assert(flags & LEAF_UNKNOWN);
+	((uint64 *) (l + 1))[((flags & LEAF_HAS_EXPIRY) ? 1 : 0) + ((flags & LEAF_HAS_LINK) ? 1 : 0)] = first;
 }
 
 static inline const uint8 *
@@ -89,5 +130,12 @@ extern Off leaf_build(const void *key, uint16 key_len, const BytePart *parts, in
 					  uint16 flags, uint64 expiry) attribute_must_check;
 extern void leaf_free(Off leaf);
 extern void leaf_retire(Off leaf);
+/* leaf_retire_chain -- a leaf and what its links lead to, up to but without 'until' (0: all). */
+extern void leaf_retire_chain(Off leaf, Off until);
+/* leaf_copy -- the same version in a new block without the words named in 'drop' (LEAF_HAS_LINK, LEAF_UNKNOWN); shares
+ * the extents: whoever replaces the original by it retires the original with leaf_retire_shell.  MEM_NONE. */
+extern Off leaf_copy(const Leaf *from, uint16 drop) attribute_must_check;
+extern void leaf_free_shell(Off leaf);			/* a copy that was never published: its extents are the original's */
+extern void leaf_retire_shell(Off leaf);		/* the block alone */
 
 #endif

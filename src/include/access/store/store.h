@@ -25,8 +25,20 @@ typedef enum StoreStatus
 	STORE_PARK_MAP,		/* a FLUSHDB is changing the map: run again soon (next loop turn) */
 	STORE_NO_MEMORY,	/* -OOM; see store_memory_errno for why */
 	STORE_DISK_FULL,	/* -MISCONF; wal_shared->space_errno */
-	STORE_TOO_LARGE		/* record above a quarter of the ring, value above max_value_size */
+	STORE_TOO_LARGE,	/* record above a quarter of the ring, value above max_value_size */
+	STORE_PARK_PAGE,	/* pages of the base are being read: run again when base_keep_pending(*keep) is 0 (store_use_keep) */
+	STORE_PARK_MEMORY,	/* no memory now, but some is being made: run again in a millisecond */
+	STORE_CORRUPT		/* -CORRUPT: a page that the answer needs is damaged; base_keep_error(*keep) */
 } StoreStatus;
+
+/*
+ * store_use_keep -- the pages that the command in hand keeps from one run to the
+ * next: *keep is made at its first miss.  Whoever runs a command sets it before
+ * every run, and releases (base_keep_release) when the command is over, destroys
+ * when the connection goes.
+ */
+struct BaseKeep;
+extern void store_use_keep(struct BaseKeep **keep);
 
 /* a user's key; at most KEY_USER_MAX bytes: the caller has checked */
 typedef struct StoreKey
@@ -39,15 +51,17 @@ typedef struct StoreKey
 /* What a decision function or a reader is shown of a key's present version. */
 typedef struct StoreView
 {
-	const Leaf *leaf;		/* NULL: absent and never seen, or dropped */
+	const Leaf *leaf;		/* NULL: absent and never seen, dropped, or in the base alone */
+	const uint8 *flat;		/* the whole value, when it comes from the base (NULL: it was not asked for) */
 	bool		exists;		/* a live value (neither absent nor tombstone) */
+	bool		unknown;	/* blind writes alone: nobody has looked whether the key exists */
 	uint64		value_len;
-	Lsn			lsn;		/* of the value or tombstone; 0 when leaf is NULL */
+	Lsn			lsn;		/* of the value or tombstone; 0 when there is none */
 } StoreView;
 
 /* store_view_* -- only inside the callback that was given the view. */
 extern void store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to);
-/* the whole value in one piece when it is inline, else NULL */
+/* the whole value in one piece when it is short or comes from the base, else NULL */
 extern const uint8 *store_view_inline(const StoreView *view);
 
 /* ---- writing ---- */
@@ -76,31 +90,41 @@ typedef StoreAction (*StoreDecide)(const StoreView *view, StoreChange *change, v
 typedef struct StoreWritten
 {
 	bool		changed;
-	bool		existed;	/* before */
+	bool		existed;	/* before; false where a blind write did not look */
 	Lsn			gate;		/* the new version if changed, else that of what was seen */
 } StoreWritten;
 
 /* store_write -- 'out' is set whatever the status: an error that a decision led to is gated as well. */
 
 extern StoreStatus store_write(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
+/* store_write_blind -- for decisions that look at nothing (SET without options): a key that is not in memory is not looked for on disk. */
+/* store_write_head -- for decisions that do not look at the value (DEL, NX): a long one is not read from disk. */
+extern StoreStatus store_write_head(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
+extern StoreStatus store_write_blind(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out) attribute_must_check;
 
 /* store_value_fits -- may a value be this long?  For commands on several keys, which look at all before they write any. */
 extern bool store_value_fits(const StoreKey *key, uint64 value_len);
 
 /* ---- reading ---- */
-/* store_read -- calls 'show' inside an epoch with the key's view (exists false when absent); *gate is raised, never lowered. */
+/*
+ * store_read -- calls 'show' inside an epoch with the key's view (exists false when
+ * absent); *gate is raised, never lowered.  Not called unless the status is OK.
+ * store_read_head -- the same for callers that do not look at the value: long
+ * values are not read from disk.
+ */
 typedef void (*StoreShow)(const StoreView *view, void *arg);
 extern StoreStatus store_read(const StoreKey *key, StoreShow show, void *arg, Lsn *gate) attribute_must_check;
+extern StoreStatus store_read_head(const StoreKey *key, StoreShow show, void *arg, Lsn *gate) attribute_must_check;
 /* store_prefetch_batch -- for pipelines: load the ways to several keys at once, so that their misses overlap; worth it from two on.  Decides nothing. */
 #define STORE_PREFETCH_MAX 32
 extern void store_prefetch_batch(const StoreKey *keys, int count);
 
 /*
- * store_read_large -- for values too long to copy in one epoch: copies piece by
- * piece into 'to' (capacity checked by the caller through store_read first);
- * false: the version changed meanwhile, start over.
+ * store_read_piece -- for values too long to copy in one epoch: copies a piece
+ * into 'to' (capacity checked by the caller through store_read first); *same
+ * false: the version changed meanwhile, start over.  May park like any read.
  */
-extern bool store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, void *to);
+extern StoreStatus store_read_piece(const StoreKey *key, Lsn version, uint64 offset, size_t len, void *to, bool *same) attribute_must_check;
 
 /* ---- ordered walks ---- */
 /*
@@ -128,6 +152,7 @@ typedef struct StoreWalk
 	uint32		key_len;
 	uint8		prefix[KEY_USER_MAX];
 	uint32		prefix_len;
+	bool		with_values;	/* show looks at values: long ones are read from disk, too */
 	/* out */
 	bool		done;			/* nothing is left in this direction */
 	uint32		hop_len;		/* set by show with STORE_WALK_HOP */
@@ -152,8 +177,25 @@ typedef struct StoreFlushJob
 extern StoreStatus store_flush(int db, StoreFlushJob *job, Lsn *gate) attribute_must_check;
 extern void store_flush_cancel(StoreFlushJob *job);
 
-/* store_count -- DBSIZE; *gate raised. */
+/*
+ * store_count -- an estimate without any reading: for INFO.
+ * store_count_exact -- DBSIZE: bounded steps; STORE_PARK_* as any read, and
+ * STORE_OK with job->done false: call again (next loop turn).  'job' zeroed before the first call.
+ */
 extern uint64 store_count(uint32 db, Lsn *gate);
+typedef struct StoreCountJob
+{
+	bool		done;
+	uint64		count;			/* once done */
+	/* the store's own from here */
+	uint32		step;
+	Lsn			root;
+	int64		absent;
+	uint32		tree_id;
+	uint32		from_len;
+	uint8		from[KEY_MAX];
+} StoreCountJob;
+extern StoreStatus store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate) attribute_must_check;
 extern Lsn store_map_lsn(void);
 
 /* ---- SCAN cursors: numbers that every worker understands (region STORE) ---- */
@@ -162,16 +204,19 @@ extern uint64 store_cursor_save(uint32 db, const void *key, uint32 key_len);
 /* store_cursor_load -- false: unknown or expired (overwritten by 16,384 later ones). */
 extern bool store_cursor_load(uint64 cursor, uint32 db, uint8 *key, uint32 *key_len) attribute_must_check;
 
-/* ---- background work ---- */
-/* store_sweep_step -- one bounded step: drop tombstones and trees that may go, free their memory; true: more to do.  Checkpointer. */
-extern bool store_sweep_step(void);
-/* store_random_key -- RANDOMKEY later. */
+typedef struct StoreFigures
+{
+	Lsn			evict_cut;
+	uint64		promoted;		/* keys copied into memory because they were read */
+	uint64		blind_open;		/* keys written blindly that no merge has looked up yet */
+} StoreFigures;
+extern void store_figures(StoreFigures *out);
+
+/* ---- background work: access/store/checkpoint.h, access/store/evict.h ---- */
 
 /* ---- recovery: startup process ---- */
 /* store_recover -- control file, redo, sync of the tail, first segment of this run, control slot RUNNING.  FATAL on any damage. */
 extern void store_recover(const char *data_dir);
-/* store_shutdown -- checkpointer, after the walwriter has flushed all: control slot STOPPED. */
-extern void store_shutdown(const char *data_dir);
 /* store_init_directory -- artery --init: data/base, wal/, control; FATAL unless the directory is empty or absent but for artery.conf. */
 extern void store_init_directory(const char *data_dir);
 

@@ -15,6 +15,17 @@
  *             when it frees the tree: a grace period after the drop nobody adds.
  *   cursors   SCAN's table (store_cursor.c)
  *
+ *   base[]    the root in force and those before it; base_index names the one in
+ *             force.  An entry is filled, then named (release [store-base]); it is
+ *             filled again three checkpoints later, each of which waits for a grace
+ *             period, so whoever reads it inside an epoch may go on reading it
+ *   adjust[]  with each root: keys that blind writes made and merges have counted
+ *             (a key's first blind write counts nothing; design: UNKNOWN)
+ *   snapshot  0: none open; STORE_SNAPSHOT_UNKNOWN: announced; else its position
+ *
+ * map_lock excludes changes of the map against the cut of a checkpoint; writers
+ * look at map_change alone.
+ *
  * Announcement of a map change: map_change names the slot that announces, plus
  * one.  It is stored before a grace period, and every writer looks at it after
  * it has entered its epoch; hence when the grace period is over no writer is
@@ -24,6 +35,7 @@
 #define ARTERY_ACCESS_STORE_INTERNAL_H
 
 #include "access/art/art.h"
+#include "access/base/base_read.h"
 #include "access/store/store.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/epoch.h"
@@ -45,12 +57,27 @@ typedef struct StoreTree
 	_Atomic uint64 drop_epoch;	/* epoch_grace_start() after the drop */
 } StoreTree;
 
+/* StoreBase -- a root with what must change in the same moment */
+typedef struct StoreBase
+{
+	BaseRoot	root;
+	int64		adjust[STORE_TREES];	/* added to the sum of counts, by tree index; accumulates from root to root */
+	uint64		resolved;		/* blind writes that merges have looked up, ever: made - resolved are open */
+} StoreBase;
+#define STORE_BASES 4
+
+#define STORE_SNAPSHOT_NONE UINT64_C(0)
+#define STORE_SNAPSHOT_UNKNOWN UINT64_MAX
+
 /* one line per process slot and eight trees: owners do not share lines */
 typedef struct StoreCounts
 {
 	alignas(CACHE_LINE) _Atomic int64 keys[STORE_TREES];
 	_Atomic uint64 tombstones;		/* ever published by this slot */
 	_Atomic uint64 retries;			/* publications that lost their CAS */
+	_Atomic uint64 blind;			/* leaves published with UNKNOWN and a u of their own, ever */
+	_Atomic uint64 linked;			/* leaves published with a link, ever */
+	_Atomic uint64 promoted;
 } StoreCounts;
 
 typedef struct StoreShared
@@ -62,8 +89,13 @@ typedef struct StoreShared
 	_Atomic uint32 tree_of_db[DATABASE_COUNT];		/* release [store-map] after map_lsn */
 	_Atomic uint64 map_lsn[DATABASE_COUNT];			/* LSN of the record that last changed this database */
 	StoreTree	tree[STORE_TREES];
-	_Atomic uint64 tombstones_swept;				/* checkpointer */
+	_Atomic uint64 tombstones_swept;				/* evictor */
 	_Atomic uint64 trees_swept;
+	alignas(CACHE_LINE) _Atomic uint32 base_index;	/* release [store-base]; written by startup, then by the checkpointer */
+	_Atomic uint64 evict_cut;						/* release [store-evict-cut]: checkpointer, a grace period after base_index */
+	_Atomic uint64 snapshot;						/* seq_cst [store-snapshot]: checkpointer */
+	_Atomic uint32 map_lock;						/* 0, or holder's slot + 1 */
+	StoreBase	base[STORE_BASES];
 	alignas(CACHE_LINE) _Atomic uint64 cursor_next;
 	_Atomic uint64 cursor[STORE_CURSORS];			/* Off of a StoreCursorBlock; release [store-cursor] */
 	StoreCounts counts[];							/* one per process slot */
@@ -85,11 +117,39 @@ store__count_add(uint32 tree_index, int64 delta)
 	atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + delta, memory_order_release);
 }
 
+/* store__base -- the root in force; inside an epoch, in which it stays readable. */
+static inline const StoreBase *
+store__base(void)
+{
+	return &store_shared->base[atomic_load_explicit(&store_shared->base_index, memory_order_acquire)];	/* acquire [store-base] */
+}
+
+static inline Lsn
+store__evict_cut(void)
+{
+	return atomic_load_explicit(&store_shared->evict_cut, memory_order_acquire);	/* acquire [store-evict-cut] */
+}
+
+/* store__keep -- the pages that the command in hand keeps, or NULL: then store__keep_make outside the epoch. */
+extern BaseKeep *store__keep(void);
+extern void store__keep_make(void);
+extern void store__view_base(StoreView *view, const BaseValue *value);
+
+/* store__base_publish -- checkpointer (step 6) and startup: 'next' becomes the root in force. */
+extern void store__base_publish(const StoreBase *next);
+/* store__tree_of_id -- index of the tree with this id in any state but FREE, or -1. */
+extern int store__tree_of_id(uint32 tree_id);
+/* store__map_try_lock / _unlock -- excludes FLUSHDB, FLUSHALL against the cut. */
+extern bool store__map_try_lock(void);
+extern void store__map_unlock(void);
+/* store__promote -- inside the epoch in which 'base' was read: put a clean copy of a base entry into the overlay, if the key has no leaf there.  False: no memory or no place: left out. */
+extern bool store__promote(const uint8 *key, uint32 key_len, const BaseValue *value);
+
 /* store__find_memory -- after MEM_NONE for 'size' bytes: outside the epoch; true: try again; attempts counts up. */
 extern bool store__find_memory(uint32 *attempts, uint64 size);
 
-/* store__sweep_tree_whole -- recovery only: remove every key of a tree. */
-extern void store__sweep_tree_whole(uint32 tree_id);
+/* store__sweep_tree_whole -- recovery only: remove every key of a tree; how many of them were open blind writes. */
+extern uint64 store__sweep_tree_whole(uint32 tree_id);
 extern void store__tree_free(uint32 index);
 extern int store__tree_take(uint32 id);				/* index, or -1 when the table is full */
 extern void store__map_export(WalMapBody *body);

@@ -110,7 +110,7 @@ extern void wal_completed_update(void);			/* insert first, slots second, then ra
 /* ---- segments; the checkpointer keeps them ready, startup makes the first ---- */
 extern bool wal_segments_prepare(void);			/* one bounded step; true: something is left to do */
 extern void wal_segments_prepare_first(Lsn first_lsn, Lsn continues_lsn);	/* startup: FATAL on failure */
-extern void wal_segments_recycle(Lsn below);	/* rename segments wholly below to future names (used from the first checkpoint on) */
+extern uint32 wal_segments_recycle(Lsn below);	/* segments wholly below become spares, or go; how many */
 
 /* ---- recovery: wal_reader.h ---- */
 

@@ -100,6 +100,20 @@ typedef struct WalSegmentSet
  */
 typedef struct WalStream WalStream;
 
+/*
+ * In a segment that has just got its name the first block of every stretch of this
+ * length holds words that follow from its seed, which no client knows.  The log is
+ * written in order, whole blocks at a time: a stretch that still begins so was
+ * never written to, nor is any behind it.
+ */
+#define WAL_MARK_BYTES (1 * MIB)
+
+static inline uint64
+wal__mark_word(uint64 seed, uint32 index)
+{
+	return ~seed + index * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 typedef struct WalChunk
 {
 	Lsn			lsn;
@@ -111,6 +125,8 @@ struct WalRedoOptions;
 /* wal__set_load -- takes each segment's lock, reads and checks its header; FATAL on anything foreign or damaged. */
 extern void wal__set_load(WalSegmentSet *set, const struct WalRedoOptions *options);
 extern void wal__set_free(WalSegmentSet *set);
+/* wal__set_marks -- which stretches of segment i have been written to; 'written' has an entry for each. */
+extern void wal__set_marks(const WalSegmentSet *set, int i, bool *written);
 /* wal__set_find -- index of the segment in which lsn lies; -1: in none. */
 extern int wal__set_find(const WalSegmentSet *set, Lsn lsn);
 /* wal__set_first_above -- index of the first segment that begins at lsn or later; count: none. */

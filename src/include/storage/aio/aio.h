@@ -42,8 +42,13 @@ extern void aio_destroy(AioRing *ring);
 extern bool aio_is_uring(const AioRing *ring);
 extern uint32 aio_depth(const AioRing *ring);
 extern uint32 aio_in_flight(const AioRing *ring);		/* started and not given back */
+/* aio_fd -- readable while answers wait to be taken by aio_next; -1: plain calls, which are done when they return. */
+extern int aio_fd(const AioRing *ring);
 /* aio_register -- pin [base, len) once for all requests within it; 0 or errno (then: without). */
 extern int aio_register(AioRing *ring, void *base, size_t len) attribute_must_check;
+
+/* aio_register_file -- requests on this descriptor skip looking it up; one per ring, open until aio_destroy; 0 or errno (then: without). */
+extern int aio_register_file(AioRing *ring, int fd) attribute_must_check;
 
 /* aio_start -- queue a request; at most aio_depth() are in flight. */
 extern void aio_start(AioRing *ring, AioRequest *request);

@@ -58,6 +58,7 @@ typedef struct FileIo
 	int			error;		/* 0, or errno; valid once done */
 	bool		done;
 	void	   *internal;
+	struct FileIo *next_done;	/* file_queue_next_done */
 } FileIo;
 
 typedef struct FileQueue FileQueue;		/* one per process and purpose, made after fork */
@@ -67,11 +68,20 @@ extern FileQueue *file_queue_create(const char *purpose);
 extern void file_queue_destroy(FileQueue *q);	/* waits for all in flight first */
 /* file_queue_register -- register [base, len) so that I/O from it skips pinning; false: goes on unregistered. */
 extern bool file_queue_register(FileQueue *q, void *base, size_t len);
+/* file_queue_register_file -- requests on this file skip looking its descriptor up; one per queue, which is destroyed before the file is closed; false: without. */
+extern bool file_queue_register_file(FileQueue *q, File *file);
 extern int file_queue_submit(FileQueue *q, FileIo *const *ios, int count);	/* starts them; completion by file_queue_wait; 0 */
 /* file_queue_run -- starts them and returns when all are done, in as few system calls as possible; the first error, or 0. */
 extern int file_queue_run(FileQueue *q, FileIo *const *ios, int count) attribute_must_check;
 extern void file_queue_wait(FileQueue *q, FileIo *io);		/* returns when io->done */
 extern void file_queue_poll(FileQueue *q);					/* reaps what is done */
+/* file_queue_fd -- readable when file_queue_poll has something to reap; -1: plain calls, done when they are submitted. */
+extern int file_queue_fd(const FileQueue *q);
+/* file_queue_room -- so many more can be submitted without waiting. */
+extern uint32 file_queue_room(const FileQueue *q);
+/* file_queue_collect -- from now on what is done is listed for file_queue_next_done, which gives each once; NULL: no more. */
+extern void file_queue_collect(FileQueue *q);
+extern FileIo *file_queue_next_done(FileQueue *q);
 extern const char *file_queue_method(const FileQueue *q);	/* "io_uring, registered", "io_uring", "sync" */
 
 /* fault points: FAULT_POINT("wal-before-fdatasync") does nothing unless built with ARTERY_FAULTS and armed by fault_points */

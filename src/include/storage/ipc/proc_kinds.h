@@ -9,5 +9,6 @@
 PROC_KIND(POSTMASTER, "postmaster", 1, NULL, "starts, watches and ends the others")
 PROC_KIND(STARTUP, "startup", 1, startup_main, "redoes the log, then ends")
 PROC_KIND(WALWRITER, "walwriter", 1, walwriter_main, "writes and flushes the log: group commit")
-PROC_KIND(CHECKPOINTER, "checkpointer", 1, checkpointer_main, "keeps log segments ready; sweeps; writes the control file at stop")
+PROC_KIND(CHECKPOINTER, "checkpointer", 1, checkpointer_main, "keeps log segments ready; writes the base: checkpoints")
+PROC_KIND(EVICTOR, "evictor", 1, evictor_main, "keeps memory free: evicts, sweeps, prewarms")
 PROC_KIND(WORKER, "worker", 0, worker_main, "serves clients")

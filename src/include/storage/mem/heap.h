@@ -66,6 +66,17 @@ extern size_t mem_class_size(size_t size);		/* what such a block really takes */
  * ENOSPC: /dev/shm is full.  Outside an epoch; may take milliseconds.
  */
 extern int mem_grow(void) attribute_must_check;
+/*
+ * mem_collect -- every span of which all blocks lie on central lists becomes free
+ * for every size; what mem_vacate withheld is given back.  Outside an epoch; takes
+ * time in proportion to the blocks that are free, and may wait for another process'
+ * look (false: in vain).  For the evictor, when it has made room and somebody still finds none.
+ */
+extern bool mem_collect(void);
+/* mem_vacate -- give out nothing between 'from' and 'to' until the next mem_collect.  One process at a time, outside an epoch. */
+extern void mem_vacate(Off from, Off to);
+/* mem_class_free -- blocks of that size which lie on a central list, about: not those in processes' hands. */
+extern uint64 mem_class_free(size_t size);
 /* mem_keep_ahead -- called once per loop turn, outside an epoch: grows ahead of need, reclaims, advances the epoch. */
 extern void mem_keep_ahead(void);
 

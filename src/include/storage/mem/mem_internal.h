@@ -76,6 +76,7 @@ typedef struct MemClass
 	_Atomic uint64 bump_reserve;	/* the same, for spans taken from the reserve */
 	_Atomic uint64 free_count;		/* blocks in 'batches', about */
 	_Atomic uint64 after_pass;		/* free_count when the last pass had ended; pass_owner only */
+	_Atomic uint64 aside;			/* Off of the first block that is withheld (vacating); pushed one by one, taken all at once */
 } MemClass;
 static_assert(sizeof(MemClass) == CACHE_LINE, "no hidden growth");
 
@@ -127,7 +128,7 @@ typedef struct MemSlot
 	Off			bag_spare;
 	uint64		bag_queue_bytes;	/* in the closed ones */
 	uint32		grow_backoff;		/* turns of mem_keep_ahead before it tries again to grow */
-	uint32		pad;
+	uint32		lacking;			/* class + 1 of which mem_alloc had none when last asked in vain; mem_grow's */
 	MemCache	cache[MEM_CLASS_COUNT];
 } MemSlot;
 
@@ -154,6 +155,8 @@ struct MemShared
 	alignas(CACHE_LINE) _Atomic uint32 retired_over;	/* more is retired than may be */
 	_Atomic uint32 flush_wanted;	/* raised: every slot gives its caches back at its next mem_keep_ahead */
 	_Atomic uint32 pass_owner;		/* slot + 1 of the process that looks for whole spans; 0: nobody */
+	_Atomic uint64 vacate_from;		/* nothing in [from, from + size) is given out; size 0: no such part */
+	_Atomic uint64 vacate_size;
 
 	MemClass	class[MEM_CLASS_COUNT];
 	MemSlot		slot[];
@@ -250,6 +253,7 @@ extern void mem__central_push(uint32 class, Off first, uint32 count);
 extern uint64 mem__central_take_all(uint32 class);
 extern uint64 mem__peek_batch_link(Off block);
 extern void mem__flush_caches(MemSlot *slot);
+extern bool mem__take_row(MemSlot *slot, uint32 class);
 extern void mem__unpoison_span(uint32 span);
 
 /* heap_span.c */
