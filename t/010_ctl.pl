@@ -27,7 +27,7 @@ command_exits([ $ctl, 'stop', '-m', 'slow', '-D', $dir ], 1, qr/unrecognized shu
 command_exits([ $ctl, 'stop', '-t', '5x', '-D', $dir ], 1, qr/invalid timeout "5x"/, 'no number of seconds');
 command_exits([ $ctl, 'start', '-c', 'workers', '-D', $dir ], 1, qr/"workers" is not of the form name=value/, '-c without a value');
 command_exits([ $ctl, 'start', '-o', '-x 1', '-D', $dir ], 1, qr/option -o: "-x" is not -c name=value/, '-o with something else');
-for my $sub (qw(init start stop restart reload status))
+for my $sub (qw(init start stop restart reload status checkpoint))
 {
 	command_exits([ $ctl, $sub ], 1, qr/no data directory specified and environment variable ARTERY_DATA unset/, "$sub without -D");
 }
@@ -36,7 +36,7 @@ for my $sub (qw(init start stop restart reload status))
 
 command_exits([ $ctl, 'status', '-D', $dir ], 4, qr/directory "\Q$dir\E" does not exist/, 'status of nothing');
 command_exits([ $ctl, 'status', '-D', $base ], 4, qr/is not an artery data directory/, 'status of a foreign directory');
-for my $sub (qw(start stop restart reload))
+for my $sub (qw(start stop restart reload checkpoint))
 {
 	command_exits([ $ctl, $sub, '-D', $dir ], 1, qr/directory "\Q$dir\E" does not exist/, "$sub of nothing");
 	command_exits([ $ctl, $sub, '-D', $base ], 1, qr/is not an artery data directory/, "$sub of a foreign directory");
@@ -132,6 +132,59 @@ ok(!Artery::Cluster::alive($pid), 'the process is gone');
 is_deeply([ grep { -e "$dir/$_" } 'artery.pid', 'artery.sock' ], [], 'and its files');
 command_exits([ $ctl, 'stop', '-D', $dir ], 1, qr/Is server running\?/, 'stop twice');
 
+# ---- a checkpoint ----
+
+command_exits([ $ctl, 'checkpoint', '-D', $dir ], 1, qr/^artery_ctl: no server running$/m, 'checkpoint of a stopped server');
+$node->start;
+$node->cmd('SET', "key $_", 'x' x 5000) for 1 .. 20;
+my $report = command_ok([ $ctl, 'checkpoint', '-D', $dir ], 'checkpoint');
+like($report, qr/^checkpoint done\nround: \d+\ncut: [0-9A-F]+\/[0-9A-F]+\nkeys-written: (?:2[0-9])\nkeys-removed: 0\npages-to-write: (\d+)\npages-written: \1\n/,
+	'with its report');
+like($report, qr/^duration-us: \d+\n\z/m, 'to the end');
+unlike($report, qr/\r/, 'no progress where there is no terminal');
+is(command_ok([ $ctl, 'checkpoint', '-s', '-D', $dir ], 'checkpoint -s'), '', 'checkpoint -s says nothing');
+my ($rounds) = $node->cmd('INFO', 'persistence') =~ /^rdb_saves:(\d+)/m;
+$node->cmd('SET', 'key', 'another value');	# with nothing to write there is nothing to commit
+like(command_ok([ $ctl, 'checkpoint', '-W', '-D', $dir ], 'checkpoint -W'), qr/^checkpoint requested\n\z/, 'checkpoint -W does not wait');
+ok(poll_until(sub { $node->cmd('INFO', 'persistence') =~ /^rdb_saves:(\d+)/m && $1 == $rounds + 1 }), 'but one is made');
+$status = command_exits([ $ctl, 'status', '-D', $dir ], 0, qr/^last_checkpoint: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$/m, 'status: last checkpoint');
+like($status, qr/^base: [\d.]+[BKM] live, [\d.]+[BKM] free, [\d.]+[BKM] in all$/m, 'status: size of the base');
+like($status, qr/^buffer_pool: 1\.00M, \d+ % used/m, 'status: buffer pool');
+like($status, qr/^used_memory_human: /m, 'status: memory');
+SKIP:
+{
+	skip 'not a build with fault points', 10 unless slurp_file(artery_bin()) =~ /ARTERY_FAULT_POINTS/;
+	my $slow = sub {
+		$node->stop('fast');
+		$node->start(args => [ '-c', "fault_points=$_[0]" ]);
+		$node->cmd('SET', 'key', "a value before $_[0]");
+	};
+	$slow->('file-write@data/base:enospc:1:0');
+	command_exits([ $ctl, 'checkpoint', '-D', $dir ], 1, qr/^artery_ctl: checkpoint failed: .*No space left on device/m, 'a checkpoint that fails');
+	command_exits([ $ctl, 'status', '-D', $dir ], 0, qr/^last_checkpoint_error: .*No space left on device/m, 'status tells');
+	is($node->cmd('SET', 'key', 'a value after it'), 'OK', 'service goes on');
+	$slow->('checkpoint-merged:delay_ms=3000');
+	command_exits([ $ctl, 'checkpoint', '-t', 1, '-D', $dir ], 1, qr/the checkpoint is not done after 1 seconds; the server goes on with it/, 'checkpoint -t');
+	my ($saves) = $node->cmd('INFO', 'persistence') =~ /^rdb_saves:(\d+)/m;
+	ok(poll_until(sub { $node->cmd('INFO', 'persistence') =~ /^rdb_saves:(\d+)/m && $1 == $saves + 1 }), 'and it does');
+	eval { require IO::Pty; 1 } or skip 'no IO::Pty here', 3;
+	$slow->('checkpoint-merged:delay_ms=1000');
+	my $out = '';
+	IPC::Run::run([ $ctl, 'checkpoint', '-D', $dir ], '<pty<', \undef, '>pty>', \$out, IPC::Run::timeout($timeout_default));
+	is($? >> 8, 0, 'checkpoint on a terminal');
+	like($out, qr/\r\e\[Kcheckpoint: [a-z ]+, \d+ %, \d+ pages written/, 'shows its progress');
+	like($out, qr/checkpoint done\r?\nround: /, 'and ends with its report, too');
+	$slow->('checkpoint-merged:delay_ms=2000');
+	$node->{connection} = undef;
+	command_ok([ $ctl, 'stop', '-m', 'smart', '-D', $dir ], 'a smart stop waits for its checkpoint');
+	$node->start;
+}
+$node->cmd('SET', 'key', 'the last value');
+$node->{connection} = undef;
+$offset = $node->log_offset;
+like(command_ok([ $ctl, 'stop', '-m', 'smart', '-D', $dir ], 'smart stop'), qr/server stopped\n\z/, 'a smart stop ends');
+like($node->log_content($offset), qr/checkpoint \d+ complete/, 'with a checkpoint');
+
 # ---- waiting, or not ----
 
 like(command_ok([ $ctl, 'start', '-W', '-D', $dir, '-l', $log ], 'start -W'), qr/^server starting\n\z/, 'start -W does not wait');
@@ -210,6 +263,7 @@ write_file("$dir/artery.conf", slurp_file("$dir/artery.conf") . "unix_socket_pat
 }
 $status = command_exits([ $ctl, 'status', '-D', $dir ], 0, qr{^socket: \Q$base/it's.sock\E$}m, 'status names the socket');
 like($status, qr/^connected_clients: \d+$/m, 'status knows the password from artery.conf');
+like(command_ok([ $ctl, 'checkpoint', '-D', $dir ], 'checkpoint with a password'), qr/^checkpoint done$/m, 'checkpoint knows the password, too');
 like($node->connect->err('GET', 'k'), qr/^NOAUTH /, 'others do not');
 $node->stop;
 ok(!-e "$base/it's.sock", 'the socket is gone');

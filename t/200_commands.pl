@@ -113,6 +113,8 @@ my @table = (
 	[['COMMAND', 'GETKEYS', 'PING', 'x'], '-ERR The command has no key arguments'], [['COMMAND', 'GETKEYS', 'BOGUS', 'x'], '-ERR Invalid command specified'],
 	[['COMMAND', 'GETKEYS', 'GET', 'a', 'b'], '-ERR Invalid number of arguments specified for command'],
 	[['COMMAND', 'LIST', 'FILTERBY', 'ACLCAT', 'bogus'], '[]'],
+	[['SAVE', 'x'], arity('save')], [['BGSAVE', 'x'], $SYNTAX], [['BGSAVE', 'SCHEDULE', 'x'], $SYNTAX], [['LASTSAVE', 'x'], arity('lastsave')],
+	[['BGREWRITEAOF', 'x'], arity('bgrewriteaof')], [['SAVE'], 'OK'], [['BGSAVE', 'schedule'], 'Background saving started'],
 	[['SHUTDOWN', 'x'], $SYNTAX], [['SHUTDOWN', 'SAVE', 'NOSAVE'], $SYNTAX], [['SHUTDOWN', 'ABORT'], '-ERR No shutdown in progress.'],
 	[['FLUSHALL'], 'OK'],
 );
@@ -136,6 +138,7 @@ my @own_table = (
 	[['WAITAOF', 1, 0, 'x'], '-ERR timeout is not an integer or out of range'], [['WAITAOF', 'x', 0, 0], $NUMBER], [['WAITAOF', 1, 0], arity('waitaof')],
 	[['SCAN', -1], '-ERR invalid cursor'], [['SCAN', 12345], '-ERR unknown or expired cursor, start again with 0'],
 	[['CONFIG', 'GET', 'appendonly'], '["appendonly" "yes"]'], [['CONFIG', 'GET', 'max_clients', 'MAXCLIENTS'], '["maxclients" "10000" "max_clients" "10000"]'],
+	[['CHECKPOINT', 'x'], arity('checkpoint')],
 	[['COMMAND', 'GETKEYSANDFLAGS', 'DEL', 'a', 'b'], '[["a" [RM delete]] ["b" [RM delete]]]'],
 	[['COMMAND', 'GETKEYS', 'RANGE', '-', '+'], '-ERR The command has no key arguments'],
 	(map { [$_, sprintf "-ERR too many arguments for '%s' command (2000, maximum 1024)", join '|', map { lc } @$_[0 .. ($_->[0] eq 'INFO' ? 0 : 1)]] }
@@ -352,7 +355,8 @@ subtest 'COMMAND' => sub {
 	is($wire->command('COMMAND', 'COUNT')->[1], scalar @$all, 'COUNT');
 	my @names = map { $_->[1][0][1] } @$all;
 	for my $name (qw(ping echo quit reset auth hello select client command info config dbsize get set setnx getset getdel mget mset del unlink exists type
-		strlen append incr decr incrby decrby scan keys flushdb flushall waitaof time shutdown range list))
+		strlen append incr decr incrby decrby scan keys flushdb flushall waitaof time shutdown range list
+		checkpoint save bgsave lastsave bgrewriteaof))
 	{
 		ok((grep { $_ eq $name } @names), "$name is there");
 	}
@@ -374,7 +378,12 @@ subtest 'INFO and CONFIG' => sub {
 		rdb_bgsave_in_progress rdb_last_bgsave_status aof_enabled aof_rewrite_in_progress aof_last_write_status total_commands_processed
 		total_connections_received instantaneous_ops_per_sec keyspace_hits keyspace_misses expired_keys evicted_keys role connected_slaves
 		used_cpu_sys used_cpu_user cluster_enabled wal_insert_lsn wal_completed_lsn wal_flushed_lsn wal_flushes wal_replies_per_flush
-		wal_group_bytes_histogram wal_flush_us_histogram wal_segments epoch epoch_lag memory_used redo_lsn io_method process_2))
+		wal_group_bytes_histogram wal_flush_us_histogram wal_segments epoch epoch_lag memory_used redo_lsn io_method process_2
+		rdb_saves rdb_last_bgsave_time_sec rdb_current_bgsave_time_sec aof_current_size aof_base_size aof_last_bgrewrite_status
+		checkpoint_step checkpoint_progress checkpoint_cut checkpoint_older_cut checkpoint_changed_bytes checkpoint_last_error base_pages
+		base_pages_live base_pages_free base_pages_aside base_bytes base_bytes_live_human buffer_pool_frames buffer_pool_used buffer_pool_hits
+		buffer_pool_misses base_reads base_reads_prefetched base_pages_corrupt evicted_leaves complete prewarm prewarm_progress prewarm_keys
+		writes_delayed writes_refused versions_linked))
 	{
 		like($info, qr/^\Q$field\E:/m, $field);
 	}

@@ -127,9 +127,13 @@ subtest 'the checker' => sub {
 
 my @CONFIGURATIONS = (
 	{ io_method => 'io_uring', event_method => 'io_uring' },
+	# memory for a tenth of what is written, few frames, log for a few checkpoints
+	{ io_method => 'io_uring', event_method => 'io_uring', memory_limit => '16MB', buffer_pool_size => '1MB', max_wal_size => '8MB',
+		wal_segment_size => '1MB', prewarm => 'off', junk => 60_000 },
 	{ io_method => 'sync', event_method => 'epoll', wal_buffers => '1MB', wal_segment_size => '1MB', memory_limit => '16MB', workers => 3 },
 	{ io_method => 'io_uring', event_method => 'epoll', commit_delay => '2ms', commit_siblings => 1, wal_flush_interval => '20ms' },
-	{ io_method => 'sync', event_method => 'io_uring', memory_limit => '32MB', wal_segment_size => '1MB', shared_memory_type => 'memfd' },
+	{ io_method => 'sync', event_method => 'io_uring', memory_limit => '16MB', buffer_pool_size => '1MB', wal_segment_size => '1MB',
+		max_wal_size => '4MB', shared_memory_type => 'memfd', junk => 30_000 },
 	{ io_method => 'io_uring', event_method => 'io_uring', wal_buffers => '1MB', wal_segment_size => '1MB', wal_pad_flush => 'on', workers => 1 },
 );
 my @POLICIES = qw(immediate group periodic none);
@@ -147,13 +151,14 @@ for (my $turn = 0; !finished(); $turn++)
 {
 	my %settings = %{$CONFIGURATIONS[$turn % @CONFIGURATIONS]};
 	my $node = Artery::Cluster->new("soak$turn");
+	my $junk = delete $settings{junk} // 500;
 	$node->init(%settings, durability => $POLICIES[int rand @POLICIES]);
 	$node->start;
 	my $found = {};
 	for (1 .. $rounds_per_node)
 	{
 		last if finished();
-		$found = soak_round($node, \%settings, $found) // last;
+		$found = soak_round($node, { %settings, junk => $junk }, $found) // last;
 	}
 	orderly_end($node, $found) if !$failed;
 	last if $failed;
@@ -179,6 +184,7 @@ sub plan_round
 		pause => 0.02 + rand 0.35,
 		again => 1 + int rand 3,
 		policy => \%policy,
+		junk => $settings->{junk},
 		value_max => ($settings->{wal_buffers} // '') eq '1MB' ? 60_000 : 150_000,
 	};
 }
@@ -192,7 +198,7 @@ sub soak_round
 	my $text = sprintf 'round %d: %s after %.2f s; %s; %s', $number, $plan->{kill}, $plan->{after},
 	  join(' ', map { "$_=$plan->{policy}{$_}" } sort keys %{$plan->{policy}}),
 	  join(' ', map { "$_=$settings->{$_}" } sort keys %$settings);
-	push @ours, $plan->{kill} eq 'segv' ? 11 : 9 if $plan->{kill} =~ /^(?:worker|walwriter|checkpointer|segv)$/;
+	push @ours, $plan->{kill} eq 'segv' ? 11 : 9 if $plan->{kill} =~ /^(?:worker|walwriter|checkpointer|evictor|segv)$/;
 	my $round = Artery::SoakRound->new(node => $node, seed => $seed, number => $number, initial => $initial);
 	my ($ledger, $found) = eval { $round->run($plan) };
 	if (!$ledger) { fail($text); diag("$@seed $seed"); $failed = 1; return undef }

@@ -11,7 +11,8 @@
  * Rows: numbers ("key:000000123456", random order), random 16-byte keys, and paths
  * of about 40 bytes; each key with 4 bytes of tree id and a value of 64 bytes.
  * ns are per operation; "batch 16" prefetches 16 keys before it looks them up, as a
- * pipelined connection does.
+ * pipelined connection does.  Evicting is per leaf that went, with the waiting for
+ * grace periods.
  */
 #include <stdarg.h>
 #include <unistd.h>
@@ -218,7 +219,8 @@ bench_get(MakeKey make, uint64 count, uint32 batch)
 			art_prefetch_batch(root, part, (int) batch);
 		for (uint32 b = 0; b < batch; b++)
 		{
-			Leaf	   *l = art_lookup(root, key[b], len[b]);
+			bool		complete;
+			Leaf	   *l = art_lookup_complete(root, key[b], len[b], &complete);
 
 			if (l != NULL)
 			{
@@ -270,6 +272,33 @@ bench_sweep(uint64 count)
 	printf("  sweep everything away      %8.0f ns   (%llu keys)\n", ns_each(start, count), (unsigned long long) removed);
 }
 
+static uint64 evict_state;
+
+/* half -- a coin per leaf that falls the same way at each asking in one round: half of the leaves are hot, at random places */
+static bool
+half(const Leaf *l, void *arg)
+{
+	uint64		state = l->lsn ^ evict_state;
+
+	(void) arg;
+	return next_random(&state) & 1;
+}
+
+static void
+bench_evict(const char *what, ArtMayGo may_go)
+{
+	uint8		from[KEY_MAX];
+	uint32		from_len = 0;
+	ArtEvicted	out = {0};
+	uint64		start = clock_mono_us();
+
+	while (!art_evict(root, from, &from_len, 1024, may_go, NULL, &out))
+		mem_keep_ahead();
+	printf("  %-26s %8.0f ns   (of %llu keys %llu, and %llu nodes, %llu MiB)\n", what, ns_each(start, out.leaves),
+		   (unsigned long long) out.looked, (unsigned long long) out.leaves, (unsigned long long) out.nodes,
+		   (unsigned long long) (out.bytes / MIB));
+}
+
 static void
 run(const char *name, MakeKey make, uint64 count)
 {
@@ -304,6 +333,12 @@ run(const char *name, MakeKey make, uint64 count)
 	bench_put("put again, random order", make, count, bits);
 	bench_walk(count);
 	bench_sweep(count);
+	bench_put("put once more", make, count, bits);
+	art_root_set_complete(root);
+	bench_evict("evict half of it", half);
+	evict_state++;
+	bench_evict("and half of the rest", half);
+	bench_evict("and all", any);
 	segment_destroy();
 }
 

@@ -39,6 +39,7 @@ typedef struct Plan
 {
 	const char *socket_path;
 	uint64_t	keys;
+	uint64_t	count;			/* of them to write or read: the first ones of the order; 0: all */
 	uint64_t	seed;
 	uint32_t	value_size;
 	uint32_t	window;			/* requests on the way at most */
@@ -203,8 +204,8 @@ make_requests(Load *load)
 	uint64_t	end = load->answered + plan->window;
 
 	load->out_used = load->out_sent = 0;
-	if (end > plan->keys)
-		end = plan->keys;
+	if (end > plan->count)
+		end = plan->count;
 	while (load->made < end && load->out_used < OUT_CHUNK)
 	{
 		char		key[KEY_MAX];
@@ -302,7 +303,7 @@ run(Load *load)
 {
 	const Plan *plan = load->plan;
 
-	while (load->answered < plan->keys)
+	while (load->answered < plan->count)
 	{
 		struct pollfd poll_fd = {.fd = load->fd, .events = POLLIN};
 		ssize_t		done;
@@ -314,7 +315,7 @@ run(Load *load)
 		if (poll(&poll_fd, 1, 60000) <= 0)
 		{
 			fprintf(stderr, "bench_load: no answer for a minute, %llu of %llu replies came\n",
-					(unsigned long long) load->answered, (unsigned long long) plan->keys);
+					(unsigned long long) load->answered, (unsigned long long) plan->count);
 			exit(2);
 		}
 		if (poll_fd.revents & POLLOUT)
@@ -371,6 +372,7 @@ usage(int code)
 			"usage: bench_load --socket PATH [options]\n"
 			"  --op set|get         write the keys, or read and compare them (default set)\n"
 			"  --keys N             how many (default 1000000)\n"
+			"  --count N            only the first N of them, spread evenly by the order (default all)\n"
 			"  --shape bench|path   what the keys look like (default bench)\n"
 			"  --value BYTES        size of a value, 1 to 65536 (default 64)\n"
 			"  --seed N             another set of keys and another order (default 1)\n"
@@ -408,7 +410,7 @@ read_options(int argc, char **argv, Plan *plan)
 {
 	static const struct option options[] = {
 		{"socket", required_argument, NULL, 's'}, {"op", required_argument, NULL, 'o'},
-		{"keys", required_argument, NULL, 'k'}, {"shape", required_argument, NULL, 'f'},
+		{"keys", required_argument, NULL, 'k'}, {"count", required_argument, NULL, 'c'}, {"shape", required_argument, NULL, 'f'},
 		{"value", required_argument, NULL, 'v'}, {"seed", required_argument, NULL, 'e'},
 		{"window", required_argument, NULL, 'w'}, {"in-order", no_argument, NULL, 'i'},
 		{"print", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
@@ -420,6 +422,7 @@ read_options(int argc, char **argv, Plan *plan)
 		{
 			case 's': plan->socket_path = optarg; break;
 			case 'o': plan->read_back = word(optarg, "set", "get"); break;
+			case 'c': plan->count = number(optarg, 1, UINT64_C(1) << 40); break;
 			case 'k': plan->keys = number(optarg, 1, UINT64_C(1) << 40); break;
 			case 'f': plan->path_shape = word(optarg, "bench", "path"); break;
 			case 'v': plan->value_size = (uint32_t) number(optarg, 1, VALUE_MAX); break;
@@ -433,6 +436,8 @@ read_options(int argc, char **argv, Plan *plan)
 	}
 	if (optind != argc || (plan->socket_path == NULL && !plan->print_only))
 		usage(2);
+	if (plan->count == 0 || plan->count > plan->keys)
+		plan->count = plan->keys;
 	while ((UINT64_C(1) << 2 * plan->feistel_bits) < plan->keys)
 		plan->feistel_bits++;
 }
@@ -450,7 +455,7 @@ main(int argc, char **argv)
 	{
 		char		key[KEY_MAX];
 
-		for (uint64_t n = 0; n < plan.keys; n++)
+		for (uint64_t n = 0; n < plan.count; n++)
 			printf("%.*s\n", (int) make_key(&plan, order(&plan, n), key), key);
 		return 0;
 	}

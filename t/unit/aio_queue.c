@@ -2,7 +2,8 @@
  * aio_queue.c -- file queues and the rings below them, every test by io_uring and
  * by plain calls: many requests through few seats, shorts, retries, errors of one
  * among many, splitting, registered buffers, refusal of the ring and of the
- * registration with one log line each; waits that cannot end are PANIC.
+ * registration with one log line each; waits that cannot end are PANIC; the queue
+ * as an event loop uses it.
  */
 #include "unit_wal.h"
 
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -177,6 +179,53 @@ test_many(void **state)
 		assert_int_equal(file_queue_submit(w->q, w->ios, 10), 0);
 		work_end(w);
 	}
+}
+
+/* as an event loop does it: never more than there is room for, poll on the descriptor, take what is done, each once */
+static void
+test_collected(void **state)
+{
+	Work	   *w = work_begin(FILE_DIRECT);
+	int			started = 0;
+	int			taken = 0;
+
+	(void) state;
+	file_queue_collect(w->q);
+	assert_int_equal(file_queue_room(w->q), 16);
+	assert_null(file_queue_next_done(w->q));
+	work_set(w, FILE_OP_WRITE);
+	while (taken < PIECES)
+	{
+		struct pollfd p = {.fd = file_queue_fd(w->q), .events = POLLIN};
+		int			n = Min((int) file_queue_room(w->q), PIECES - started);
+		FileIo	   *io;
+
+		assert_true(n > 0 || started > taken);
+		assert_int_equal(file_queue_submit(w->q, &w->ios[started], n), 0);
+		started += n;
+		if (p.fd >= 0)
+			assert_int_equal(poll(&p, 1, 10000), 1);
+		file_queue_poll(w->q);
+		while ((io = file_queue_next_done(w->q)) != NULL)
+		{
+			assert_true(io->done);
+			io->done = false;	/* a second time would be seen */
+			assert_int_equal(io->done_len, PIECE);
+			taken++;
+		}
+	}
+	for (int i = 0; i < PIECES; i++)
+		assert_false(w->io[i].done);
+	assert_int_equal(file_queue_room(w->q), 16);
+	assert_int_equal(file_queue_fd(w->q) >= 0, by_uring(w->q));
+	work_set(w, FILE_OP_READ);
+	assert_int_equal(file_queue_run(w->q, w->ios, PIECES), 0);
+	work_check(w);
+	assert_memory_equal(w->back, w->data, PIECES * PIECE);
+	for (taken = 0; file_queue_next_done(w->q) != NULL; taken++)
+		;
+	assert_int_equal(taken, PIECES);
+	work_end(w);
 }
 
 static void
@@ -454,6 +503,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_many),
+		BOTH(test_collected),
 		BOTH(test_registered),
 		BOTH(test_end_of_file),
 #ifdef ARTERY_FAULTS

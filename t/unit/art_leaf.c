@@ -249,6 +249,102 @@ test_copy(void **state)
 	}
 }
 
+/* the optional words, in every combination: zero when built, each in its place, carried or dropped by a copy */
+static void
+test_words(void **state)
+{
+	enum { WORDS = LEAF_HAS_EXPIRY | LEAF_HAS_LINK | LEAF_UNKNOWN, EXPIRY = 815 };
+	static const uint64 lens[] = {0, 1, 7, 100, LEAF_INLINE_MAX, LEAF_INLINE_MAX + 1, 100000};
+	static const uint16 drops[] = {0, LEAF_HAS_LINK, LEAF_UNKNOWN, LEAF_HAS_LINK | LEAF_UNKNOWN};
+	uint64		rng = test_seed();
+
+	(void) state;
+	test_segment(64 * MIB, SLOTS);
+	for (uint32 flags = 0; flags <= WORDS; flags++)
+		for (uint32 i = 0; (flags & (uint32) ~WORDS) == 0 && i < lengthof(lens) * lengthof(drops); i++)
+		{
+			uint64		len = lens[i / lengthof(drops)];
+			uint16		drop = drops[i % lengthof(drops)];
+			BytePart	part = {source, len};
+			Off			old;
+			Off			copy;
+			Leaf	   *l;
+
+			while ((old = leaf_build(source, (uint16) (i % 13), &part, 1, (uint16) flags, EXPIRY)) == MEM_NONE)
+				assert_int_equal(mem_grow(), 0);
+			l = seg_ptr(old);
+			assert_int_equal(leaf_link(l), 0);
+			assert_int_equal(leaf_first(l), LSN_NONE);
+			if (flags & LEAF_HAS_LINK)
+				leaf_set_link(l, 64);
+			if (flags & LEAF_UNKNOWN)
+				leaf_set_first(l, 77);
+			art_mark_seen(l);
+			check(old, source, i % 13, len, &rng);
+			l->lsn = 4711;
+			copy = leaf_copy(l, drop);
+			assert_int_not_equal(copy, MEM_NONE);
+			l->lsn = 0;
+			l = seg_ptr(copy);
+			assert_int_equal(leaf_flags(l), (flags & (uint32) ~drop) | (len > LEAF_INLINE_MAX ? LEAF_EXTENTS : 0));
+			assert_int_equal(l->lsn, 4711);
+			l->lsn = 0;
+			check(copy, source, i % 13, len, &rng);
+			if (flags & LEAF_HAS_EXPIRY)
+				assert_int_equal(((uint64 *) (l + 1))[0], EXPIRY);
+			assert_int_equal(leaf_link(l), (flags & ~drop & LEAF_HAS_LINK) ? 64 : 0);
+			assert_int_equal(leaf_first(l), (flags & ~drop & LEAF_UNKNOWN) ? 77 : LSN_NONE);
+			/* either of the two is the shell */
+			if (i % 2)
+			{
+				leaf_free_shell(copy);
+				check(old, source, i % 13, len, &rng);
+				leaf_retire(old);
+			}
+			else
+			{
+				leaf_retire_shell(old);
+				test_reclaim_all(SLOTS);
+				check(copy, source, i % 13, len, &rng);
+				leaf_free(copy);
+			}
+			test_reclaim_all(SLOTS);
+			assert_int_equal(mem_live_blocks(), 0);
+		}
+}
+
+/* a chain goes up to where it is told */
+static void
+test_chain(void **state)
+{
+	enum { VERSIONS = 10 };
+
+	(void) state;
+	test_segment(64 * MIB, SLOTS);
+	for (uint32 until = 0; until <= VERSIONS; until++)
+	{
+		Off			version[VERSIONS + 1] = {0};	/* [i] links to [i + 1]; the last one has no link */
+
+		for (int i = VERSIONS - 1; i >= 0; i--)
+		{
+			BytePart	part = {source, i % 3 == 0 ? 40000 : 10};
+
+			while ((version[i] = leaf_build("k", 1, &part, 1, i < VERSIONS - 1 ? LEAF_HAS_LINK : 0, 0)) == MEM_NONE)
+				assert_int_equal(mem_grow(), 0);
+			if (i < VERSIONS - 1)
+				leaf_set_link(seg_ptr(version[i]), version[i + 1]);
+		}
+		leaf_retire_chain(version[0], version[until]);
+		test_reclaim_all(SLOTS);
+		for (uint32 i = until; i < VERSIONS; i++)
+		{
+			assert_int_equal(leaf_link(seg_ptr(version[i])), version[i + 1]);
+			leaf_free(version[i]);
+		}
+		assert_int_equal(mem_live_blocks(), 0);
+	}
+}
+
 int
 main(void)
 {
@@ -257,6 +353,8 @@ main(void)
 		cmocka_unit_test_teardown(test_append, test_teardown),
 		cmocka_unit_test_teardown(test_short_of_memory, test_teardown),
 		cmocka_unit_test_teardown(test_copy, test_teardown),
+		cmocka_unit_test_teardown(test_words, test_teardown),
+		cmocka_unit_test_teardown(test_chain, test_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

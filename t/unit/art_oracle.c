@@ -2,11 +2,13 @@
  * art_oracle.c -- the overlay in one thread against a sorted array.
  *
  * Goal: whatever the keys, the tree holds what was put, in order, whichever way it
- * is asked; and when everything has been taken away, all memory is back.  Method:
- * seeded random operations over key shapes that hurt a radix tree (long common
- * prefixes, keys that are prefixes of keys, all byte values, 4,096 bytes, dense
- * bytes, the empty key), each answer compared with the array, art_check() now and
- * then.  ARTERY_ART_OPS lengthens a run, ARTERY_SEED repeats it.
+ * is asked; what was evicted is gone and never said to be nowhere; and when
+ * everything has been taken away, all memory is back.  Method: seeded random
+ * operations over key shapes that hurt a radix tree (long common prefixes, keys that
+ * are prefixes of keys, all byte values, 4,096 bytes, dense bytes, the empty key),
+ * each answer compared with the array, art_check() now and then.  A second array
+ * stands for what only the base holds: evicted, neither written nor filled in since.
+ * ARTERY_ART_OPS lengthens a run, ARTERY_SEED repeats it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +30,16 @@ typedef struct Entry
 	bool		tombstone;
 } Entry;
 
-static Entry entry[ENTRIES_MAX];
-static uint32 entry_count;
+/* Entries -- sorted by key */
+typedef struct Entries
+{
+	Entry		at[ENTRIES_MAX];
+	uint32		count;
+} Entries;
+
+static Entries overlay;
+static Entries base_only;
+static Entry *const entry = overlay.at;
 static uint64 rng;
 
 /* ---- the array ---- */
@@ -44,18 +54,18 @@ compare(const uint8 *a, uint32 a_len, const uint8 *b, uint32 b_len)
 	return a_len < b_len ? -1 : a_len > b_len;
 }
 
-/* lower_bound -- number of the first entry >= key. */
+/* lower_bound_in -- number of the first entry >= key. */
 static uint32
-lower_bound(const uint8 *key, uint32 len)
+lower_bound_in(const Entries *all, const uint8 *key, uint32 len)
 {
 	uint32		low = 0;
-	uint32		high = entry_count;
+	uint32		high = all->count;
 
 	while (low < high)
 	{
 		uint32		middle = (low + high) / 2;
 
-		if (compare(entry[middle].key, entry[middle].len, key, len) < 0)
+		if (compare(all->at[middle].key, all->at[middle].len, key, len) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -63,34 +73,64 @@ lower_bound(const uint8 *key, uint32 len)
 	return low;
 }
 
-static Entry *
-find(const uint8 *key, uint32 len)
+static uint32
+lower_bound(const uint8 *key, uint32 len)
 {
-	uint32		i = lower_bound(key, len);
-
-	return i < entry_count && compare(entry[i].key, entry[i].len, key, len) == 0 ? &entry[i] : NULL;
+	return lower_bound_in(&overlay, key, len);
 }
 
 static Entry *
-insert(const uint8 *key, uint32 len)
+find_in(Entries *all, const uint8 *key, uint32 len)
 {
-	uint32		i = lower_bound(key, len);
+	uint32		i = lower_bound_in(all, key, len);
 
-	memmove(&entry[i + 1], &entry[i], (entry_count - i) * sizeof(Entry));
-	entry_count++;
-	entry[i].key = malloc(len + 1);
-	assert_non_null(entry[i].key);
-	memcpy(entry[i].key, key, len);
-	entry[i].len = len;
-	return &entry[i];
+	return i < all->count && compare(all->at[i].key, all->at[i].len, key, len) == 0 ? &all->at[i] : NULL;
+}
+
+static Entry *
+find(const uint8 *key, uint32 len)
+{
+	return find_in(&overlay, key, len);
+}
+
+static Entry *
+insert_into(Entries *all, const uint8 *key, uint32 len)
+{
+	uint32		i = lower_bound_in(all, key, len);
+
+	assert_true(all->count < ENTRIES_MAX);
+	memmove(&all->at[i + 1], &all->at[i], (all->count - i) * sizeof(Entry));
+	all->count++;
+	all->at[i].key = malloc(len + 1);
+	assert_non_null(all->at[i].key);
+	memcpy(all->at[i].key, key, len);
+	all->at[i].len = len;
+	return &all->at[i];
+}
+
+static void
+erase_from(Entries *all, Entry *e)
+{
+	free(e->key);
+	memmove(e, e + 1, (size_t) (&all->at[all->count] - e - 1) * sizeof(Entry));
+	all->count--;
 }
 
 static void
 erase(Entry *e)
 {
-	free(e->key);
-	memmove(e, e + 1, (size_t) (&entry[entry_count] - e - 1) * sizeof(Entry));
-	entry_count--;
+	erase_from(&overlay, e);
+}
+
+/* insert -- into the overlay, and so it is not in the base alone any more. */
+static Entry *
+insert(const uint8 *key, uint32 len)
+{
+	Entry	   *e = find_in(&base_only, key, len);
+
+	if (e != NULL)
+		erase_from(&base_only, e);
+	return insert_into(&overlay, key, len);
 }
 
 /* ---- keys ---- */
@@ -183,9 +223,9 @@ make_or_take(Shape shape, uint8 *key)
 	uint32		len;
 	const Entry *e;
 
-	if (entry_count == 0 || random_below(2) == 0)
+	if (overlay.count == 0 || random_below(2) == 0)
 		return make_key(shape, key);
-	e = &entry[random_below(entry_count)];
+	e = &entry[random_below(overlay.count)];
 	len = e->len;
 	memcpy(key, e->key, len);
 	switch (random_below(8))
@@ -257,7 +297,7 @@ op_put(Shape shape)
 	Entry	   *e = find(key, len);
 	Lsn			lsn;
 
-	if (e == NULL && entry_count == ENTRIES_MAX)
+	if (e == NULL && overlay.count == ENTRIES_MAX)
 		return;
 	make_value(value, value_buffer);
 	lsn = test_write(key, len, value_buffer, value_len(value), TEST_PUT, LSN_STEP, NULL);
@@ -314,9 +354,9 @@ op_remove(void)
 	Entry	   *e;
 	Leaf	   *l;
 
-	if (entry_count == 0)
+	if (overlay.count == 0)
 		return;
-	e = &entry[random_below(entry_count)];
+	e = &entry[random_below(overlay.count)];
 	epoch_enter();
 	l = art_lookup(&shared->root, e->key, e->len);
 	assert_is(l, e);
@@ -455,6 +495,49 @@ op_lookup(Shape shape)
 	epoch_leave();
 }
 
+static uint64 missed_complete, missed_incomplete;
+
+/* op_complete -- neither a key that only the base has nor one with this prefix may be said to be nowhere. */
+static void
+op_complete(Shape shape)
+{
+	uint8		key[KEY_MAX + 1];
+	uint32		len = make_or_take(shape, key);
+	uint32		prefix_len = random_below(len + 1);
+	uint32		first;
+	bool		complete;
+	bool		prefix_complete;
+	ArtPos		pos;
+
+	if (base_only.count > 0 && random_below(2))
+	{
+		const Entry *e = &base_only.at[random_below(base_only.count)];
+
+		len = e->len;
+		memcpy(key, e->key, len);
+		prefix_len = random_below(len + 1);
+	}
+	epoch_enter();
+	assert_is(art_lookup_complete(&shared->root, key, len, &complete), find(key, len));
+	prefix_complete = art_prefix_complete(&shared->root, key, prefix_len);
+	assert_int_equal(art_locate(&shared->root, key, len, &pos), ART_OK);
+	if (pos.leaf == NULL)
+	{
+		/* locating may have helped a join or a collapse, which forget */
+		assert_true(complete || !pos.complete);
+		if (complete)
+			missed_complete++;
+		else
+			missed_incomplete++;
+		assert_true(!complete || find_in(&base_only, key, len) == NULL);
+	}
+	epoch_leave();
+	first = lower_bound_in(&base_only, key, prefix_len);
+	if (first < base_only.count && base_only.at[first].len >= prefix_len &&
+		compare(base_only.at[first].key, prefix_len, key, prefix_len) == 0)
+		assert_false(prefix_complete);
+}
+
 static bool
 in_prefix(const Entry *e, const uint8 *prefix, uint32 prefix_len)
 {
@@ -465,7 +548,7 @@ in_prefix(const Entry *e, const uint8 *prefix, uint32 prefix_len)
 static int
 next_wanted(int at, bool backward, const uint8 *prefix, uint32 prefix_len)
 {
-	for (; at >= 0 && at < (int) entry_count; at += backward ? -1 : 1)
+	for (; at >= 0 && at < (int) overlay.count; at += backward ? -1 : 1)
 		if (in_prefix(&entry[at], prefix, prefix_len))
 			return at;
 	return -1;
@@ -495,7 +578,7 @@ op_seek(Shape shape)
 			break;
 	}
 	if (from_edge)
-		at = backward ? (int) entry_count - 1 : 0;
+		at = backward ? (int) overlay.count - 1 : 0;
 	else
 	{
 		bool		there = find(key, len) != NULL;
@@ -533,13 +616,13 @@ op_check(void)
 	uint64		tombstones = 0;
 	MemStats	mem;
 
-	for (uint32 i = 0; i < entry_count; i++)
+	for (uint32 i = 0; i < overlay.count; i++)
 		tombstones += entry[i].tombstone;
 	epoch_enter();
 	if (!art_check(&shared->root, &stats, err, sizeof(err)))
 		fail_msg("%s", err);
 	epoch_leave();
-	assert_int_equal(stats.leaves, entry_count);
+	assert_int_equal(stats.leaves, overlay.count);
 	assert_int_equal(stats.tombstones, tombstones);
 	test_reclaim_all(SLOTS);
 	mem_stats(&mem);
@@ -573,7 +656,7 @@ op_sweep(void)
 	uint64		wanted = 0;
 
 	sweep_below = atomic_load(&shared->lsn) - random_below(500) * LSN_STEP;
-	for (uint32 i = entry_count; i-- > 0;)
+	for (uint32 i = overlay.count; i-- > 0;)
 		if (entry[i].tombstone && entry[i].lsn < sweep_below)
 		{
 			erase(&entry[i]);
@@ -582,6 +665,109 @@ op_sweep(void)
 	while (!art_sweep(&shared->root, NULL, 0, from, &from_len, 1 + random_below(50), old_tombstone, NULL, &removed))
 		;
 	assert_int_equal(removed, wanted);
+}
+
+/* what the eviction may take: by a hash of the key that is another one each time */
+static uint64 evict_salt;
+static uint32 evict_share;		/* in 100 */
+
+static bool
+chosen(const uint8 *key, uint32 len)
+{
+	uint64		h = evict_salt;
+
+	for (uint32 i = 0; i < len; i++)
+		h = (h ^ key[i]) * UINT64_C(0x9e3779b97f4a7c15);
+	return (h >> 32) % 100 < evict_share;
+}
+
+static bool
+may_evict(const Leaf *l, void *arg)
+{
+	(void) arg;
+	return chosen(leaf_key(l), l->key_len);
+}
+
+static uint64 evicted_in_all;
+
+/* op_evict -- one piece of the clock; exactly what was chosen is gone. */
+static void
+op_evict(void)
+{
+	static uint8 hand[KEY_MAX];
+	static uint32 hand_len;
+	static uint8 before[KEY_MAX];
+	uint32		before_len = hand_len;
+	ArtEvicted	out = {0};
+	uint64		wanted = 0;
+	uint64		looked = 0;
+	uint32		i;
+	bool		end;
+
+	memcpy(before, hand, hand_len);
+	evict_salt = test_random(&rng);
+	evict_share = random_below(3) == 0 ? 100 : random_below(100);
+	end = art_evict(&shared->root, hand, &hand_len, 1 + random_below(80), may_evict, NULL, &out);
+	for (i = lower_bound(before, before_len); i < overlay.count;)
+	{
+		Entry	   *e = &overlay.at[i];
+
+		if (!end && compare(e->key, e->len, hand, hand_len) >= 0)
+			break;
+		looked++;
+		if (!chosen(e->key, e->len))
+		{
+			i++;
+			continue;
+		}
+		wanted++;
+		if (base_only.count < ENTRIES_MAX && find_in(&base_only, e->key, e->len) == NULL)
+			(void) insert_into(&base_only, e->key, e->len);
+		erase(e);
+	}
+	assert_int_equal(out.looked, looked);
+	assert_int_equal(out.leaves, wanted);
+	evicted_in_all += wanted;
+	if (end)
+		hand_len = 0;
+}
+
+/* op_fill -- what only the base has comes back; an eviction in between makes it worth nothing. */
+static void
+op_fill(void)
+{
+	bool		disturbed = random_below(3) == 0 && overlay.count > 0;
+
+	art_filling_begin(&shared->root);
+	while (base_only.count > 0 && overlay.count < ENTRIES_MAX)
+	{
+		Entry	   *from = &base_only.at[base_only.count - 1];
+		Entry	   *e;
+		uint8	   *key = from->key;
+		uint32		len = from->len;
+		Lsn			lsn;
+
+		make_value((uint32) len, value_buffer);
+		lsn = test_write(key, len, value_buffer, value_len((uint32) len), TEST_PUT, LSN_STEP, NULL);
+		assert_int_not_equal(lsn, 0);
+		e = insert_into(&overlay, key, len);
+		e->lsn = lsn;
+		e->value = (uint32) len;
+		e->tombstone = false;
+		erase_from(&base_only, from);
+		mem_keep_ahead();
+	}
+	if (disturbed)
+	{
+		uint64		evicted = evicted_in_all;
+
+		for (int i = 0; i < 100 && evicted_in_all == evicted; i++)
+			op_evict();
+		disturbed = evicted_in_all != evicted;
+	}
+	if (base_only.count > 0 && !disturbed)
+		art_filling_cancel(&shared->root);
+	assert_int_equal(art_filling_end(&shared->root), base_only.count == 0 && !disturbed);
 }
 
 /* take_all_away -- by the sweep, from one prefix or all; everything is back afterwards. */
@@ -595,9 +781,13 @@ take_all_away(void)
 
 	while (!art_sweep(&shared->root, NULL, 0, from, &from_len, 100, any, NULL, &removed))
 		mem_reclaim();
-	assert_int_equal(removed, entry_count);
-	while (entry_count > 0)
-		erase(&entry[entry_count - 1]);
+	assert_int_equal(removed, overlay.count);
+	while (overlay.count > 0)
+		erase(&entry[overlay.count - 1]);
+	while (base_only.count > 0)
+		erase_from(&base_only, &base_only.at[base_only.count - 1]);
+	/* nothing is left anywhere: the next shape starts with a tree that knows that */
+	art_root_set_complete(&shared->root);
 	assert_int_equal(atomic_load(&shared->root.slot), 0);
 	test_reclaim_all(SLOTS);
 	mem_stats(&mem);
@@ -609,6 +799,8 @@ take_all_away(void)
 static void
 run_shape(Shape shape, uint64 ops)
 {
+	uint64		part = ops / 10 + 1;
+
 	for (uint64 i = 0; i < ops; i++)
 	{
 		/* waxing and waning, so that nodes grow and shrink */
@@ -621,10 +813,16 @@ run_shape(Shape shape, uint64 ops)
 			random_below(2) ? op_delete(shape) : op_remove();
 		else if (what < 65)
 			random_below(4) == 0 ? op_freeze(shape) : op_give_up(shape);
-		else if (what < 80)
+		else if (what < 75)
 			op_lookup(shape);
-		else
+		else if (what < 84)
+			op_complete(shape);
+		else if (what < 98)
 			op_seek(shape);
+		else if (i / part % 4 >= 2)
+			op_evict();
+		if (i % part == part - 1)
+			op_fill();
 		if (i % 2500 == 0)
 			op_check();
 		if (i % 5000 == 1234)
@@ -650,6 +848,9 @@ test_shapes(void **state)
 		print_message("# %s\n", shape_name[s]);
 		run_shape((Shape) s, s == HUGE ? ops / 2 : ops);
 	}
+	print_message("# %llu evicted; of keys not in memory %llu were known to be nowhere, %llu not\n",
+				  (unsigned long long) evicted_in_all, (unsigned long long) missed_complete, (unsigned long long) missed_incomplete);
+	assert_true(evicted_in_all > ops / 100 && missed_complete > ops / 100 && missed_incomplete > ops / 100);
 }
 
 /* every key is a prefix of the next: as many nodes above each other as a key has bytes */

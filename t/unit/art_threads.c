@@ -10,32 +10,16 @@
  * ARTERY_ART_MS lengthens it, ARTERY_SEED repeats the random choices.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 
 #include "access/art/art_search.h"
-#include "art_common.h"
-
-#include <cmocka.h>
+#include "art_keys.h"
 
 #define SLOTS 9
 #define WRITERS 4
 #define SWEEPER 5
 #define READER 6
 #define WALKER 7			/* and 8 */
-#define KEYS_MAX 1000
-#define KEY_BYTES 64
 #define STEP_MAX (2 * MIB)	/* so that nearly every write has a dirty LSN of its own */
-
-typedef struct Key
-{
-	uint8		byte[KEY_BYTES];
-	uint32		len;
-	bool		stable;			/* overwritten, never deleted */
-} Key;
-
-static Key	key[KEYS_MAX];
-static uint32 key_count;
 
 /* what a writer has published last for each key */
 typedef struct Written
@@ -48,90 +32,10 @@ static Written written[WRITERS + 1][KEYS_MAX];
 static uint64 deadline_us;
 static _Atomic uint64 total_writes, total_walked, total_read, total_removed, total_dirty;
 
-static void
-add_key(const void *bytes, uint32 len)
-{
-	assert_true(key_count < KEYS_MAX && len <= KEY_BYTES);
-	memcpy(key[key_count].byte, bytes, len);
-	key[key_count].len = len;
-	key[key_count].stable = key_count % 7 == 0;
-	key_count++;
-}
-
-static int
-compare_keys(const void *a, const void *b)
-{
-	const Key  *x = a;
-	const Key  *y = b;
-	int			order = memcmp(x->byte, y->byte, Min(x->len, y->len));
-
-	return order != 0 ? order : (int) x->len - (int) y->len;
-}
-
-static void
-make_keys(void)
-{
-	uint8		k[KEY_BYTES];
-
-	key_count = 0;
-	/* nodes about 4, 16, 48 and 256 children wide */
-	for (uint32 width = 4; width <= 256; width = width == 4 ? 16 : width == 16 ? 48 : width + 208)
-		for (uint32 i = 0; i < width; i++)
-		{
-			k[0] = 'w';
-			k[1] = (uint8) width;
-			k[2] = (uint8) (i * 37);
-			add_key(k, 3);
-		}
-	/* each a prefix of the next */
-	for (uint32 len = 0; len < 14; len++)
-	{
-		memset(k, 'p', len);
-		add_key(k, len);
-	}
-	/* one long prefix, left at every byte: split and joined again */
-	for (uint32 i = 1; i < 60; i++)
-	{
-		memset(k, 'L', 60);
-		k[i] = 'x';
-		add_key(k, i % 3 == 0 ? i + 1 : 60);
-	}
-	/* pairs, so that nodes of one child come and go */
-	for (uint32 i = 0; i < 60; i++)
-	{
-		uint32		len = (uint32) sprintf((char *) k, "pair%02u/%s", i / 2, i % 2 ? "left" : "right");
-
-		add_key(k, len);
-	}
-	qsort(key, key_count, sizeof(Key), compare_keys);
-	for (uint32 i = 1; i < key_count; i++)
-		assert_true(compare_keys(&key[i - 1], &key[i]) < 0);
-}
-
 static bool
 time_is_up(uint64 i)
 {
 	return i % 64 == 0 && clock_mono_us() >= deadline_us;
-}
-
-/* value of a key: its bytes, several times; a torn or reused leaf does not look like that */
-static uint32
-make_value(const Key *k, uint8 *value, uint32 copies)
-{
-	for (uint32 i = 0; i < copies; i++)
-		memcpy(value + i * k->len, k->byte, k->len);
-	return copies * k->len;
-}
-
-static void
-check_value(const Leaf *l, const Key *k)
-{
-	const uint8 *value = leaf_inline_value(l);
-
-	Verify(leaf__is(l, k->byte, k->len));
-	Verify(k->len == 0 || l->value_len % k->len == 0);
-	for (uint32 at = 0; at < l->value_len; at += k->len)
-		Verify(memcmp(value + at, k->byte, k->len) == 0);
 }
 
 static void *

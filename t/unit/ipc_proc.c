@@ -38,7 +38,7 @@ setup(void **state)
 	sigset_t	all;
 
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 0, 0, 4 + 8);
+	segment_create_private(regions, lengthof(regions), 0, 0, 5 + 8);
 	latch_create_all();
 	procsignal_init_postmaster();
 	note = mmap(NULL, sizeof(*note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -59,7 +59,8 @@ test_numbering(void **state)
 	assert_int_equal(proc_first_slot(PROC_STARTUP), 1);
 	assert_int_equal(proc_first_slot(PROC_WALWRITER), 2);
 	assert_int_equal(proc_first_slot(PROC_CHECKPOINTER), 3);
-	assert_int_equal(proc_first_slot(PROC_WORKER), 4);
+	assert_int_equal(proc_first_slot(PROC_EVICTOR), 4);
+	assert_int_equal(proc_first_slot(PROC_WORKER), 5);
 	assert_int_equal(proc_kind_slots(PROC_WALWRITER), 1);
 	assert_int_equal(proc_kind_slots(PROC_WORKER), 8);
 	for (uint32 i = 0; i < proc_slot_count; i++)
@@ -72,8 +73,9 @@ test_numbering(void **state)
 	}
 	assert_string_equal(proc_name(0, name, sizeof(name)), "postmaster");
 	assert_string_equal(proc_name(2, name, sizeof(name)), "walwriter");
-	assert_string_equal(proc_name(4, name, sizeof(name)), "worker 1");
-	assert_string_equal(proc_name(11, name, sizeof(name)), "worker 8");
+	assert_string_equal(proc_name(4, name, sizeof(name)), "evictor");
+	assert_string_equal(proc_name(5, name, sizeof(name)), "worker 1");
+	assert_string_equal(proc_name(12, name, sizeof(name)), "worker 8");
 	assert_string_equal(proc_kind_name(PROC_CHECKPOINTER), "checkpointer");
 	assert_string_equal(proc_wait_name(WAIT_NONE), "");
 	assert_string_equal(proc_wait_name(WAIT_GRACE_PERIOD), "GracePeriod");
@@ -109,12 +111,12 @@ fork_child(void (*body)(void))
 
 	atomic_store(&note->ready, 0);
 	atomic_store(&note->seen, 0);
-	atomic_store(&proc_slot(4)->stop_order, PROC_STOP_NONE);
+	atomic_store(&proc_slot(5)->stop_order, PROC_STOP_NONE);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
 	{
-		proc_attach(4);
+		proc_attach(5);
 		procsignal_init_child(parent);
 		body();
 		_exit(0);
@@ -126,7 +128,7 @@ fork_child(void (*body)(void))
 static void
 stop(pid_t pid, uint32 order)
 {
-	atomic_store(&proc_slot(4)->stop_order, order);
+	atomic_store(&proc_slot(5)->stop_order, order);
 	(void) kill(pid, order == PROC_STOP_SMART ? SIGTERM : SIGINT);
 }
 
@@ -353,7 +355,7 @@ test_born_too_late(void **state)
 	pid = fork();
 	if (pid == 0)
 	{
-		proc_attach(4);
+		proc_attach(5);
 		procsignal_init_child(getpid());	/* not our parent's pid: as if it had been replaced */
 		_exit(0);
 	}
@@ -398,7 +400,7 @@ test_titles(void **state)
 	if (pid == 0)
 	{
 		proc_init_titles(own_argc, own_argv, own_environ);
-		proc_attach(5);
+		proc_attach(6);
 		proc_set_title("%u clients", 14);
 		check_title("artery: worker 2: 14 clients");
 		proc_set_title("%u clients", 15);

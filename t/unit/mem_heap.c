@@ -318,6 +318,135 @@ test_pass_in_vain(void **state)
 
 /* ---- retiring ---- */
 
+/* spans_free -- how many spans no class has. */
+static uint64
+spans_free(void)
+{
+	MemStats	stats;
+
+	mem_stats(&stats);
+	return stats.spans_free / MEM_SPAN_BYTES;
+}
+
+/*
+ * One block in 500 holds its span back, a pass finds nothing; then these few are
+ * freed, too little for a pass to look again: mem_collect does.
+ */
+static void
+test_collect_the_last_blocks(void **state)
+{
+	Off			chain = 0;
+	Off			kept = 0;
+	uint64		before;
+	uint32		i = 0;
+
+	(void) state;
+	test_segment(24 * MIB, SLOTS);
+	(void) fill(104, &chain);
+	before = spans_free();
+	while (chain != 0)
+	{
+		Off			off = chain;
+
+		chain = *(Off *) seg_ptr(off);
+		if (i++ % 500 != 0)
+			mem_free(off, 104);
+		else
+		{
+			*(Off *) seg_ptr(off) = kept;
+			kept = off;
+		}
+	}
+	assert_true(mem_collect());
+	assert_true(spans_free() <= before + 4);	/* nearly every span has a block in use */
+	assert_true(mem_class_free(104) > (uint64) i * 9 / 10);
+	free_chain(&kept, 104);
+	assert_int_equal(mem_grow(), ENOMEM);	/* a pass thinks that it is not worth it */
+	assert_true(mem_collect());
+	assert_true(spans_free() > 24 * MIB / MEM_SPAN_BYTES - 16);
+	assert_int_equal(mem_grow(), 0);
+	assert_nothing_used();
+}
+
+/* Nothing of the part that is being vacated is given out, wherever it lay; afterwards its spans are whole. */
+static void
+test_vacate(void **state)
+{
+	Off			chain = 0;
+	Off			inside = 0;
+	Off			outside = 0;
+	Off			from;
+	Off			to;
+	uint64		n_inside = 0;
+	uint64		before;
+	uint32		i = 0;
+
+	(void) state;
+	test_segment(24 * MIB, SLOTS);
+	(void) fill(104, &chain);
+	from = segment_region_offset(REGION_NODES) + 8 * MIB;
+	to = from + 4 * MIB;
+	while (chain != 0)
+	{
+		Off			off = chain;
+		Off		   *list = off >= from && off < to ? &inside : &outside;
+
+		chain = *(Off *) seg_ptr(off);
+		if (i++ % 4 == 0)
+			mem_free(off, 104);
+		else
+		{
+			*(Off *) seg_ptr(off) = *list;
+			*list = off;
+			n_inside += list == &inside;
+		}
+	}
+	before = spans_free();
+	mem_vacate(from, to);
+	/* what is used inside moves out */
+	while (inside != 0)
+	{
+		Off			off = inside;
+		Off			copy = mem_alloc(104);
+
+		inside = *(Off *) seg_ptr(off);
+		assert_int_not_equal(copy, MEM_NONE);
+		assert_true(copy < from || copy >= to);
+		*(Off *) seg_ptr(copy) = outside;
+		outside = copy;
+		mem_free(off, 104);
+	}
+	assert_true(n_inside > 10000);
+	assert_true(mem_collect());
+	assert_true(spans_free() >= before + 4 * MIB / MEM_SPAN_BYTES - 2);
+	/* and it is given out again, to any size */
+	for (i = 0; i < 4 * MIB / MEM_BLOCK_MAX - 8; i++)
+		assert_int_not_equal(mem_alloc(MEM_BLOCK_MAX), MEM_NONE);
+	free_chain(&outside, 104);
+}
+
+/* Who may use the reserve ends up with one span of a size that it needs little of, not with two. */
+static void
+test_reserve_that_was_begun(void **state)
+{
+	uint64		before;
+
+	(void) state;
+	test_segment(24 * MIB, SLOTS);
+	assert_int_equal(mem_grow(), 0);
+	mem_use_reserve = true;
+	while (spans_free() > 4)	/* the first chunk: all of it is reserve, but for a few */
+		assert_int_not_equal(mem_alloc(MEM_BLOCK_MAX), MEM_NONE);
+	assert_int_not_equal(mem_alloc(200), MEM_NONE);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(mem_grow(), 0);
+	before = spans_free();
+	for (int i = 0; i < 300; i++)
+		assert_int_not_equal(mem_alloc(200), MEM_NONE);
+	assert_int_equal(spans_free(), before);
+	mem_use_reserve = false;
+}
+
 static void
 test_retired_waits_for_readers(void **state)
 {
@@ -728,6 +857,9 @@ main(void)
 		cmocka_unit_test_teardown(test_limit_and_reserve, test_teardown),
 		cmocka_unit_test_teardown(test_sizes_that_change, test_teardown),
 		cmocka_unit_test_teardown(test_pass_in_vain, test_teardown),
+		cmocka_unit_test_teardown(test_collect_the_last_blocks, test_teardown),
+		cmocka_unit_test_teardown(test_vacate, test_teardown),
+		cmocka_unit_test_teardown(test_reserve_that_was_begun, test_teardown),
 		cmocka_unit_test_teardown(test_retired_waits_for_readers, test_teardown),
 		cmocka_unit_test_teardown(test_retired_is_bounded, test_teardown),
 		cmocka_unit_test_teardown(test_retire_parts, test_teardown),

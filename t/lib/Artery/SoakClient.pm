@@ -1,6 +1,6 @@
 # Artery::SoakClient -- the processes that write and read during a round of the crash soak.
 #
-# start_writer, start_sequencer and start_reader fork a process each; it goes on
+# start_writer, start_sequencer, start_reader and start_disturber fork a process each; it goes on
 # until the server closes its connection (or its time is up), and keeps a record
 # as Artery::SoakLedger says.  The processes belong to the test, not to the
 # server, so they outlive it; each line of a record is in the file before the next
@@ -271,6 +271,47 @@ sub start_reader
 			_note($out, join ' ', 'G', $from, $to, map { "$asked[$_]=$states[$_]" } 0 .. $#asked);
 		}
 		$_->close for values %wire;
+	});
+}
+
+# start_disturber -- keeps no record: it asks for checkpoints, and writes and deletes in a database of its own
+# (15, which nobody looks into) so much that the keys of the others leave memory.
+# options: socket seed; junk (keys, 0: none), seconds
+sub start_disturber
+{
+	my (%option) = @_;
+	return _fork($option{record}, sub {
+		srand($option{seed} * 43);
+		my $wire = eval { _connect({ %option, client => 0, reader => 1, policy => 'none' }) } or return;
+		eval { $wire->ok('SELECT', 15); 1 } or return;
+		my $end = Artery::SoakWire::now() + ($option{seconds} // 600);
+		while (!$wire->closed && Artery::SoakWire::now() < $end)
+		{
+			my ($bytes, $due) = ('', 0);
+			my $dice = rand;
+			if ($dice < 0.15) { $bytes = Artery::SoakWire::encode('CHECKPOINT'); $due = 1 }
+			elsif ($dice < 0.16) { $bytes = Artery::SoakWire::encode('FLUSHDB'); $due = 1 }
+			elsif ($option{junk})
+			{
+				for (1 .. 200)
+				{
+					my $key = 'junk' . int rand $option{junk};
+					$bytes .= rand() < 0.1 ? Artery::SoakWire::encode('DEL', $key)
+					  : Artery::SoakWire::encode('SET', $key, $key x (20 + int rand 150));
+				}
+				$due = 200;
+			}
+			$wire->queue($bytes) if $due;
+			while ($due > 0)
+			{
+				my @replies = $wire->parsed;
+				$due -= @replies;
+				last if $due <= 0 || $wire->closed || (!@replies && !$wire->turn(60));
+			}
+			last if $due > 0;
+			select undef, undef, undef, rand 0.02;
+		}
+		$wire->close;
 	});
 }
 

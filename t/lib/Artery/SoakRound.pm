@@ -5,12 +5,14 @@
 #   $round->run($plan) gives (ledger, found); $ledger->check(...) is the caller's.
 #
 # A plan: kill => one of @KINDS, after => seconds of writing, policy => {client => policy},
-# pause => seconds (see the kinds), value_max => bytes.
+# pause => seconds (see the kinds), value_max => bytes, junk => keys that the disturber
+# writes beside (Artery::SoakClient), so that the others' leave memory.
 #
 #   group         SIGKILL to all processes of the server at once
 #   frozen        the walwriter is stopped first, so that nothing can become durable for a while
 #   postmaster    SIGKILL to the postmaster alone: the others must leave by themselves
-#   worker walwriter checkpointer   SIGKILL to one of that kind: the server restarts by itself
+#   worker walwriter checkpointer evictor   SIGKILL to one of that kind: the server restarts by itself
+#   checkpoint    group, a moment after a checkpoint was asked for
 #   segv          SIGSEGV to a worker: the same
 #   quit          SIGQUIT to the postmaster: immediate stop
 #   fast          SIGINT to the postmaster: an orderly stop, at which nothing acknowledged is lost
@@ -28,7 +30,7 @@ use Artery::Test;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @KINDS = qw(group frozen postmaster worker walwriter checkpointer segv quit fast recovery twice startup client);
+our @KINDS = qw(group checkpoint frozen postmaster worker walwriter checkpointer evictor segv quit fast recovery twice startup client);
 our @WRITERS = (1, 2, 3);
 use constant { SEQUENCER => 9, READERS_FROM => 20 };
 
@@ -58,6 +60,8 @@ sub _start_clients
 	my $reader = READERS_FROM;
 	$pids{Artery::SoakClient::start_reader(%common, client => $reader, record => $self->_record($reader),
 		keys => [Artery::SoakClient::all_keys(@WRITERS, SEQUENCER)])} = $reader;
+	my $disturber = READERS_FROM + 1;
+	$pids{Artery::SoakClient::start_disturber(%common, client => $disturber, record => $self->_record($disturber), junk => $plan->{junk})} = $disturber;
 	$self->{pids} = \%pids;
 	return;
 }
@@ -145,6 +149,13 @@ sub _kill
 		sleep $plan->{pause};
 		$self->_kill_all;
 	}
+	elsif ($kind eq 'checkpoint')
+	{
+		my $wire = Artery::SoakWire->connect($node->socket_path);
+		$wire->send_raw(Artery::SoakWire::encode('CHECKPOINT'), 1) if $wire;
+		sleep 0.1 * $plan->{pause};
+		$self->_kill_all;
+	}
 	elsif ($kind eq 'frozen')
 	{
 		$node->signal_child('walwriter', 'STOP');
@@ -174,7 +185,7 @@ sub _start_again
 {
 	my ($self, $plan) = @_;
 	my ($node, $kind) = ($self->{node}, $plan->{kill});
-	if ($kind =~ /^(?:worker|walwriter|checkpointer|segv)$/)
+	if ($kind =~ /^(?:worker|walwriter|checkpointer|evictor|segv)$/)
 	{
 		$node->wait_ready;
 		return;
