@@ -47,6 +47,61 @@ struct ModelTwin
 #define MODEL_TWIN(name) static ModelTwin name(#name)
 
 /*
+ * ModelEpochs -- epochs for models whose subject they are not (m3_epoch is about them).
+ *
+ * A word per process, with the orders and fences of epoch_enter, epoch_leave and
+ * epoch_try_advance.  A grace period has passed when every process has been seen outside
+ * since it began; the real one is never shorter.  Who waits for it looks some times and then
+ * gives up: the execution ends without what would have come after.
+ */
+#define MODEL_LOOKS 40
+
+template<unsigned N>
+struct ModelEpochs
+{
+	rl::atomic<unsigned> word[N];
+
+	void
+	init()
+	{
+		unsigned	i;
+
+		for (i = 0; i < N; i++)
+			word[i]($).store(0, rl::mo_relaxed);
+	}
+
+	void
+	enter(unsigned me)
+	{
+		word[me]($).store(1, rl::mo_release);
+		rl::atomic_thread_fence(rl::mo_seq_cst, $);
+	}
+
+	void
+	leave(unsigned me)
+	{
+		word[me]($).store(0, rl::mo_release);
+	}
+
+	bool
+	grace()
+	{
+		unsigned	i,
+					looks = 0;
+
+		rl::atomic_thread_fence(rl::mo_seq_cst, $);
+		for (i = 0; i < N; i++)
+			while (word[i]($).load(rl::mo_acquire) != 0)
+			{
+				if (++looks > MODEL_LOOKS)
+					return false;
+				rl::yield(1, $);
+			}
+		return true;
+	}
+};
+
+/*
  * model_run -- run one suite with one scheduler.
  *
  * rl::simulate() would instantiate all three schedulers; this takes one, which halves the time
