@@ -184,6 +184,9 @@ $node->stop;
 	my $name = 'worker';
 	my $fs   = Artery::DelayFS->new($node->data_dir . '/data');
 	$node->start;
+	# the others have read what they want to know: a plain read that is held would keep them from being killed
+	ok(poll_until(sub { my @idle = $node->cmd('INFO', 'artery') =~ /^process_\d+:kind=(?:checkpointer|evictor),.*doing=waiting for work/mg; @idle == 2 }),
+		"$name: the others are at rest");
 	$fs->control(read => 'hold:' . $fs->last_handle);
 	my @client = map { $node->connect } 1 .. 4;
 	$client[$_]->send('GET', 'key:' . (1 + 700 * $_)) for 0 .. $#client;
