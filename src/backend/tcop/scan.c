@@ -16,6 +16,7 @@
  * Every answer is gated by all that the walk looked at, deletions too.
  */
 #include "common/c.h"
+#include "access/store/evict.h"
 #include "tcop/tcop_internal.h"
 
 #define COUNT_DEFAULT 1000
@@ -43,6 +44,7 @@ typedef struct Listing
 	Session    *session;
 	OutChunk   *begin;
 	bool		exhausted;		/* the walk need not go on */
+	bool		walked;			/* SCAN: only the cursor is still to be saved */
 	bool		more;			/* ... because COUNT is reached and something follows */
 	uint32		need;			/* room the next item asks for; 0: it was not that */
 	uint32		need_prefix;	/* the same in 'prefixes' */
@@ -437,12 +439,18 @@ tcop__scan(Session *s)
 		for (uint32 i = 2; i + 1 < s->argc; i += 2)
 			if (tcop__arg_is(s, i, "match"))
 				l->pattern = &s->argv[i + 1];
-	result = listing_walk(s, l, show_matching);
-	if (result != TCOP_DONE || !l->exhausted)
-		return result;
+	if (!l->walked)
+	{
+		result = listing_walk(s, l, show_matching);
+		if (result != TCOP_DONE || !l->exhausted)
+			return result;
+		l->walked = true;
+	}
 	if (l->more)
 	{
 		cursor = store_cursor_save(s->db, l->walk.key, l->walk.key_len);
+		if (cursor == 0 && !evict_hopeless())
+			return TCOP_PARK_MEMORY;	/* some is being made */
 		if (cursor == 0)
 		{
 			output_cut(&s->out, s->out_start);
