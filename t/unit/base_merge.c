@@ -896,13 +896,14 @@ test_long_prefixes(void **state)
 
 	(void) state;
 	alike = true;
-	numbered_checkpoint(v, 0, 900, 1, true, 4096);
-	assert_true(v->state.levels >= 3);
-	for (int round = 0; round < 30; round++)
+	numbered_checkpoint(v, 0, 1500, 1, true, 4096);
+	assert_int_equal(v->state.levels, 4);
+	/* the first child of the first inner page of level 2 goes, the second one stays, little is left of the others */
+	for (int round = 0; round < 6; round++)
 	{
-		uint64		hole = 10 + unit_random() % 150;
-		uint64		stay = hole + 10 + unit_random() % 200;
-		uint64		until = Min(stay + 50 + unit_random() % 500, 899);
+		uint64		hole = round == 0 ? 21 : 10 + unit_random() % 80;
+		uint64		stay = round == 0 ? 99 : hole + 40 + unit_random() % 80;
+		uint64		until = round == 0 ? 396 : stay + 100 + unit_random() % 300;
 		UnitKeys	changes = numbered(0, hole, 1, 0, 0);
 
 		for (uint64 i = stay; i < until; i++)
@@ -913,7 +914,7 @@ test_long_prefixes(void **state)
 		}
 		checkpoint(v, &changes);
 		unit_keys_free(&changes);
-		numbered_checkpoint(v, 0, 900, 1, true, 4096);
+		numbered_checkpoint(v, 0, until, 1, true, 4096);
 	}
 }
 
