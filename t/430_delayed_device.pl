@@ -171,7 +171,20 @@ sub check_all
 	return;
 }
 
-my $node = Artery::Cluster->new('late');
+my $node;
+
+# others_at_rest -- checkpointer and evictor have opened and prepared what they want: a plain call of theirs that is held
+# would keep them from being killed, and the server from restarting
+sub others_at_rest
+{
+	my ($name) = @_;
+	my $rest = sub { my @idle = $node->cmd('INFO', 'artery') =~ /^process_\d+:kind=(?:checkpointer|evictor),.*doing=waiting for work/mg; return @idle == 2 };
+	# twice: between two steps of work they look as if they had none
+	ok(poll_until(sub { $rest->() && select(undef, undef, undef, 0.15) == 0 && $rest->() }), "$name: the others are at rest");
+	return;
+}
+
+$node = Artery::Cluster->new('late');
 $node->init(workers => 2, prewarm => 'off', buffer_pool_size => '1MB', wal_buffers => '1MB', wal_segment_size => '1MB',
 	checkpoint_timeout => '1h', io_method => 'io_uring');
 $node->start;
@@ -184,9 +197,7 @@ $node->stop;
 	my $name = 'worker';
 	my $fs   = Artery::DelayFS->new($node->data_dir . '/data');
 	$node->start;
-	# the others have read what they want to know: a plain read that is held would keep them from being killed
-	ok(poll_until(sub { my @idle = $node->cmd('INFO', 'artery') =~ /^process_\d+:kind=(?:checkpointer|evictor),.*doing=waiting for work/mg; @idle == 2 }),
-		"$name: the others are at rest");
+	others_at_rest($name);
 	$fs->control(read => 'hold:' . $fs->last_handle);
 	my @client = map { $node->connect } 1 .. 4;
 	$client[$_]->send('GET', 'key:' . (1 + 700 * $_)) for 0 .. $#client;
@@ -273,6 +284,7 @@ for my $turn (1 .. 2)
 	my $fs   = Artery::DelayFS->new($node->data_dir . '/wal');
 	$node->start;
 	load($node, 6, 1, 100);
+	others_at_rest($name);
 	$fs->control(write => 'hold:' . $fs->last_handle);
 	my $client = $node->connect;
 	$client->send('SET', 'key:1', 'on the way');
