@@ -14,8 +14,8 @@ use Test::More;
 my $tmp   = tempdir_short();
 my $lists = "$tmp/lists";
 my @demo  = ($^X, test_root() . '/contrib/demo/demo.pl', '--bindir', bin_dir());
-make_path("$tmp/work");
-$ENV{TMPDIR} = "$tmp/work";
+make_path("$tmp/scratch");
+$ENV{TMPDIR} = "$tmp/scratch";
 
 # Three packages that share directories, one of them for two architectures, and one
 # without files: 5 + 46 + 2 + 3 paths.
@@ -34,7 +34,7 @@ sub write_lists
 
 sub left_behind
 {
-	my @left = glob "$tmp/work/*";
+	my @left = glob "$tmp/scratch/*";
 	return "@left";
 }
 
@@ -98,7 +98,7 @@ for my $place ([ qr/^4\. /m, 'while it serves' ], [ qr/^  ok +killed/m, 'after t
 	until ($out =~ $pattern)
 	{
 		last unless $run->pump;
-		my ($file) = glob "$tmp/work/artery-demo-*/data/artery.pid";
+		my ($file) = glob "$tmp/scratch/artery-demo-*/data/artery.pid";
 		($pid) = slurp_file($file) =~ /\A(\d+)/ if defined $file && -s $file;
 	}
 	$run->signal('INT');
