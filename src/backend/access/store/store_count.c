@@ -129,7 +129,6 @@ store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
 	int64		open;
 	int64		sum;
 
-	store__keep_make();
 	epoch_enter();
 	tree_index = store__tree_index(db);
 	base = store__base();
@@ -142,6 +141,12 @@ store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
 		job->absent = 0;
 	}
 	sum = known_count(tree_index, base, &open);
+	if (open > 0 && store__keep() == NULL)
+	{
+		epoch_leave();
+		store__keep_make();
+		return STORE_OK;		/* not done: the caller comes again */
+	}
 	if (open > 0)
 	{
 		step = piece(job, base, store__tree_id(tree_index));

@@ -280,14 +280,18 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 	uint32		steps;
 
 	walk->done = false;
-	if (store__keep() == NULL)
-		store__keep_make();
-	if (base_cursor == NULL)
-		base_cursor = base_cursor_create();
 	for (;;)
 	{
 		epoch_enter();
 		begin(&w, walk);
+		if (w.base != NULL && (store__keep() == NULL || base_cursor == NULL))
+		{
+			epoch_leave();
+			store__keep_make();
+			if (base_cursor == NULL)
+				base_cursor = base_cursor_create();
+			continue;
+		}
 		steps = walk_piece(&w, max_steps, show, arg);
 		epoch_leave();
 		if (w.trouble == BASE_MISS)

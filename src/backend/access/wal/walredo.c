@@ -353,6 +353,7 @@ find_later_record(Redo *r, Lsn g, Lsn *flushed)
 {
 	int			i = wal__set_find(&r->set, g);
 	bool	   *written = malloc(r->set.segment_size / WAL_MARK_BYTES * sizeof(bool));
+	FileQueue  *queue = file_queue_create("redo");
 	Lsn			found = LSN_NONE;
 
 	Verify(written != NULL);
@@ -362,7 +363,7 @@ find_later_record(Redo *r, Lsn g, Lsn *flushed)
 	{
 		Lsn			first = r->set.info[i].first_lsn;
 
-		wal__set_marks(&r->set, i, written);
+		wal__set_marks(&r->set, i, queue, written);
 		for (Lsn mark = Max(AlignDown(g, WAL_MARK_BYTES), first);
 			 mark < first + r->set.segment_size && found == LSN_NONE; mark += WAL_MARK_BYTES)
 		{
@@ -379,6 +380,7 @@ find_later_record(Redo *r, Lsn g, Lsn *flushed)
 			}
 		}
 	}
+	file_queue_destroy(queue);
 	free(written);
 	return found;
 }

@@ -300,13 +300,12 @@ wal__set_read(const WalSegmentSet *set, Lsn lsn, void *buf, size_t len)
  * read together.
  */
 void
-wal__set_marks(const WalSegmentSet *set, int i, bool *written)
+wal__set_marks(const WalSegmentSet *set, int i, FileQueue *queue, bool *written)
 {
 	uint32		count = (uint32) (set->segment_size / WAL_MARK_BYTES);
 	uint8	   *blocks = file_alloc_aligned((size_t) count * WAL_BLOCK);
 	FileIo	   *io = calloc(count, sizeof(*io));
 	FileIo	  **ios = calloc(count, sizeof(*ios));
-	FileQueue  *queue = file_queue_create("redo");
 	char		path[WAL_PATH_MAX];
 	File	   *file;
 	int			error;
@@ -334,7 +333,6 @@ wal__set_marks(const WalSegmentSet *set, int i, bool *written)
 		for (uint32 w = 0; w < WAL_BLOCK / 8 && !written[k]; w++)
 			written[k] = words[w] != wal__mark_word(set->info[i].seed, w);
 	}
-	file_queue_destroy(queue);
 	file_close(file);
 	free(io);
 	free(ios);

@@ -126,7 +126,7 @@ struct WalRedoOptions;
 extern void wal__set_load(WalSegmentSet *set, const struct WalRedoOptions *options);
 extern void wal__set_free(WalSegmentSet *set);
 /* wal__set_marks -- which stretches of segment i have been written to; 'written' has an entry for each. */
-extern void wal__set_marks(const WalSegmentSet *set, int i, bool *written);
+extern void wal__set_marks(const WalSegmentSet *set, int i, FileQueue *queue, bool *written);
 /* wal__set_find -- index of the segment in which lsn lies; -1: in none. */
 extern int wal__set_find(const WalSegmentSet *set, Lsn lsn);
 /* wal__set_first_above -- index of the first segment that begins at lsn or later; count: none. */
