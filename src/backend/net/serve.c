@@ -432,9 +432,9 @@ figures(void)
 
 	if (w->rate_us != 0)
 	{
-		stats_set(&stats_mine->ops_per_second, (commands - w->rate_commands) * 1000000 / elapsed);
-		stats_set(&stats_mine->input_per_second, (input - w->rate_input) * 1000000 / elapsed);
-		stats_set(&stats_mine->output_per_second, (output - w->rate_output) * 1000000 / elapsed);
+		figure_set(&stats_mine->ops_per_second, (commands - w->rate_commands) * 1000000 / elapsed);
+		figure_set(&stats_mine->input_per_second, (input - w->rate_input) * 1000000 / elapsed);
+		figure_set(&stats_mine->output_per_second, (output - w->rate_output) * 1000000 / elapsed);
 	}
 	w->rate_us = w->now_us;
 	w->rate_commands = commands;
@@ -460,12 +460,12 @@ publish_state(void)
 {
 	NetWorker  *w = &net__worker;
 
-	stats_set(&stats_mine->blocked, w->parked[QUEUE_WAIT]);
-	stats_set(&stats_mine->gated, w->gated_replies);
-	stats_set(&stats_mine->buffer_bytes, output_memory() + w->in_bytes);
+	figure_set(&stats_mine->blocked, w->parked[QUEUE_WAIT]);
+	figure_set(&stats_mine->gated, w->gated_replies);
+	figure_set(&stats_mine->buffer_bytes, output_memory() + w->in_bytes);
 	if (atomic_load_explicit(&my_slot->clients, memory_order_relaxed) != w->connections)	/* relaxed: our own */
 	{
-		stats_set(&my_slot->clients, w->connections);
+		figure_set(&my_slot->clients, w->connections);
 		proc_set_title("%u clients", w->connections);
 	}
 }

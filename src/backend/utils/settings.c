@@ -633,10 +633,3 @@ settings_name(int index)
 	Verify(index >= 0 && index < SETTING_COUNT);
 	return settings__table[index].name;
 }
-
-SettingContext
-settings_context(int index)
-{
-	Verify(index >= 0 && index < SETTING_COUNT);
-	return settings__table[index].context;
-}

@@ -10,6 +10,7 @@
 #define ARTERY_TCOP_STATS_H
 
 #include "common/c.h"
+#include "common/figure.h"
 
 /* STAT(symbol, sentence) */
 #define STATS_LIST(STAT) \
@@ -103,16 +104,7 @@ extern int stats_error_count(void);
 static inline void
 stats_add(int which, uint64 n)
 {
-	_Atomic uint64 *v = &stats_mine->value[which];
-
-	/* relaxed: one writer; readers only add up */
-	atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n, memory_order_relaxed);
-}
-
-static inline void
-stats_set(_Atomic uint64 *level, uint64 n)
-{
-	atomic_store_explicit(level, n, memory_order_relaxed);	/* relaxed: one writer, read for people */
+	figure_add(&stats_mine->value[which], n);
 }
 
 #endif

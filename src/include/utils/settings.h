@@ -61,7 +61,6 @@ extern bool settings_set(const char *name, const char *value, bool dry_run, char
 extern bool settings_get(const char *name, char *value, size_t size) attribute_must_check;
 extern int settings_count(void);
 extern const char *settings_name(int index);
-extern SettingContext settings_context(int index);
 /* settings_write_sample -- the commented artery.conf; settings_write_doc -- doc/settings.md. */
 extern void settings_write_sample(FILE *out);
 extern void settings_write_doc(FILE *out);

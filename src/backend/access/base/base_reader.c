@@ -21,6 +21,7 @@
  * claims lapse after a second, the rest was its own.
  */
 #include "access/base/base_read_internal.h"
+#include "common/figure.h"
 
 #include "storage/buffer/buffer.h"
 #include "storage/ipc/epoch.h"
@@ -134,10 +135,7 @@ base_read_region_init(void *region)
 static void
 count(size_t figure)
 {
-	_Atomic uint64 *c = (_Atomic uint64 *) ((char *) &shared->slot[my_slot->number] + figure);
-
-	/* relaxed: one writer, a figure */
-	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+	figure_add((_Atomic uint64 *) ((char *) &shared->slot[my_slot->number] + figure), 1);
 }
 
 void

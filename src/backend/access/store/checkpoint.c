@@ -388,8 +388,8 @@ between(void *arg, uint64 pages_written)
 	/* the walk is the source's arg, and the round's */
 	Round	   *r = (Round *) ((char *) arg - offsetof(Round, walk));
 
-	checkpoint__set(&checkpoint_shared->pages_written, pages_written);
-	checkpoint__set(&checkpoint_shared->progress_ppm, (uint64) (r->walk.progress * 1e6));
+	figure_set(&checkpoint_shared->pages_written, pages_written);
+	figure_set(&checkpoint_shared->progress_ppm, (uint64) (r->walk.progress * 1e6));
 	if (!poll_now(r) || !spread(r))
 		return given_up(r);
 	return true;
@@ -543,7 +543,7 @@ release_links(Round *r)
 	if (sum == atomic_load_explicit(&checkpoint_shared->linked_released, memory_order_relaxed)
 		|| checkpoint__release(ckpt.linked_since, ckpt.control.cut, r->poll, &released))
 	{
-		checkpoint__set(&checkpoint_shared->linked_released, sum);
+		figure_set(&checkpoint_shared->linked_released, sum);
 		ckpt.linked_since = LSN_NONE;
 	}
 	if (released > 0)
@@ -567,7 +567,7 @@ recycle_log(Round *r)
 		ereport(WARNING, "the log is not recycled: control file \"%s/control\": %s", ckpt.data_dir,
 				error != 0 ? strerror(error) : "one slot is damaged");
 	else
-		checkpoint__add(&checkpoint_shared->segments_recycled, wal_segments_recycle(Min(slot[0].cut, slot[1].cut)));
+		figure_add(&checkpoint_shared->segments_recycled, wal_segments_recycle(Min(slot[0].cut, slot[1].cut)));
 	FAULT_POINT("checkpoint-recycled");
 	(void) !poll_now(r);		/* what was put aside is raw material for what is wanted ahead */
 }
@@ -678,9 +678,9 @@ round_begin(Round *r, bool (*poll)(void))
 	r->begun_us = r->polled_us = clock_mono_us();
 	r->spread = set_checkpoint_completion_target > 0 && !ckpt.failed &&	/* a second go has its time behind it */
 		(r->result.cause & ~(uint32) (CHECKPOINT_TIME | CHECKPOINT_LOG)) == 0;
-	checkpoint__set(&checkpoint_shared->pages_to_write, 0);
-	checkpoint__set(&checkpoint_shared->pages_written, 0);
-	checkpoint__set(&checkpoint_shared->progress_ppm, 0);
+	figure_set(&checkpoint_shared->pages_to_write, 0);
+	figure_set(&checkpoint_shared->pages_written, 0);
+	figure_set(&checkpoint_shared->progress_ppm, 0);
 	ereport(DEBUG1, "checkpoint %llu serves %u requests (%s)", (unsigned long long) r->result.round, r->result.requests,
 			checkpoint__cause_names(r->result.cause, causes));
 }
@@ -762,15 +762,15 @@ note_outcome(Round *r, bool ok)
 	x->bytes_written = x->pages_written * BASE_PAGE_SIZE;
 	x->sync_us = r->log_us + r->sync_us;
 	ckpt.failed = !ok;
-	checkpoint__set(&checkpoint_shared->failing, !ok);
-	checkpoint__add(&checkpoint_shared->attempted, 1);
-	checkpoint__add(&checkpoint_shared->pages_total, x->pages_written);
+	figure_set(&checkpoint_shared->failing, !ok);
+	figure_add(&checkpoint_shared->attempted, 1);
+	figure_add(&checkpoint_shared->pages_total, x->pages_written);
 	if (ok)
 	{
 		ckpt.retry_us = 0;
 		ckpt.failed_cut = LSN_NONE;
-		checkpoint__add(&checkpoint_shared->committed, 1);
-		checkpoint__add(&checkpoint_shared->keys_total, x->keys_written);
+		figure_add(&checkpoint_shared->committed, 1);
+		figure_add(&checkpoint_shared->keys_total, x->keys_written);
 	}
 	else
 	{
@@ -787,8 +787,8 @@ round_end(Round *r)
 	ckpt.ended_us = clock_mono_us();
 	x->duration_us = ckpt.ended_us - r->begun_us;
 	x->ended_wall_us = clock_wall_us();
-	checkpoint__set(&checkpoint_shared->pages_to_write, x->pages_to_write);
-	checkpoint__set(&checkpoint_shared->pages_written, x->pages_written);
+	figure_set(&checkpoint_shared->pages_to_write, x->pages_to_write);
+	figure_set(&checkpoint_shared->pages_written, x->pages_written);
 	checkpoint__set_step(CHECKPOINT_IDLE);
 }
 

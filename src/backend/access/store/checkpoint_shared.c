@@ -145,7 +145,7 @@ checkpoint__take(uint32 *causes, uint32 *requests)
 		next = make_pending(PENDING_ROUND(word) + 1, left > 0 ? *causes : 0, left);
 		/* seq_cst [checkpoint-pending]: the log's position is read behind this */
 	} while (!atomic_compare_exchange_weak_explicit(pending, &word, next, memory_order_seq_cst, memory_order_acquire));
-	checkpoint__set(&checkpoint_shared->running, PENDING_ROUND(word));
+	figure_set(&checkpoint_shared->running, PENDING_ROUND(word));
 	return PENDING_ROUND(word);
 }
 
@@ -158,7 +158,7 @@ checkpoint__put_result(const CheckpointResult *result)
 
 	record_write(&checkpoint_shared->result_version[at], checkpoint_shared->result[at], result, sizeof(*result),
 				 result->round);
-	checkpoint__set(&checkpoint_shared->running, 0);
+	figure_set(&checkpoint_shared->running, 0);
 	/* release [checkpoint-ended]: the result */
 	atomic_store_explicit(&checkpoint_shared->ended, result->round, memory_order_release);
 	/* whoever holds a ticket: its command runs again; few processes, and seldom */
@@ -309,12 +309,6 @@ checkpoint__cause_names(uint32 causes, char *to)
 	return to;
 }
 
-static uint64
-figure(_Atomic uint64 *f)
-{
-	return atomic_load_explicit(f, memory_order_relaxed);	/* relaxed: for status */
-}
-
 void
 checkpoint_status(CheckpointStatus *out)
 {
@@ -326,12 +320,12 @@ checkpoint_status(CheckpointStatus *out)
 	memset(out, 0, sizeof(*out));
 	checkpoint__get_force(&force);
 	out->step = (CheckpointStep) atomic_load_explicit(&s->step, memory_order_relaxed);	/* relaxed: for status */
-	out->failing = figure(&s->failing) != 0;
-	out->rounds_attempted = figure(&s->attempted);
-	out->rounds_committed = figure(&s->committed);
-	out->pages_written = figure(&s->pages_written);
-	out->pages_to_write = Max(figure(&s->pages_to_write), out->pages_written);
-	out->progress = (double) figure(&s->progress_ppm) / 1e6;
+	out->failing = figure_get(&s->failing) != 0;
+	out->rounds_attempted = figure_get(&s->attempted);
+	out->rounds_committed = figure_get(&s->committed);
+	out->pages_written = figure_get(&s->pages_written);
+	out->pages_to_write = Max(figure_get(&s->pages_to_write), out->pages_written);
+	out->progress = (double) figure_get(&s->progress_ppm) / 1e6;
 	out->cut = force.cut;
 	out->older_cut = force.older_cut;
 	out->base = force.base;
@@ -339,8 +333,8 @@ checkpoint_status(CheckpointStatus *out)
 	out->changed_bytes = checkpoint__changed_bytes(&force);
 	if (ended == 0 || !checkpoint_result(ended, &out->last))
 		memset(&out->last, 0, sizeof(out->last));
-	out->pages_written_total = figure(&s->pages_total);
-	out->keys_written_total = figure(&s->keys_total);
-	out->linked = linked - Min(linked, figure(&s->linked_released));
-	out->segments_recycled = figure(&s->segments_recycled);
+	out->pages_written_total = figure_get(&s->pages_total);
+	out->keys_written_total = figure_get(&s->keys_total);
+	out->linked = linked - Min(linked, figure_get(&s->linked_released));
+	out->segments_recycled = figure_get(&s->segments_recycled);
 }

@@ -51,6 +51,7 @@
 #include "access/store/evict.h"
 #include "access/store/store_internal.h"
 #include "common/crc32c.h"
+#include "common/figure.h"
 #include "storage/file/file.h"
 #include "storage/mem/heap.h"
 #include "utils/settings.h"
@@ -167,13 +168,6 @@ store__find_memory(uint32 *attempts, uint64 size)
 	return true;
 }
 
-/* add_one -- to a counter that only this process writes. */
-static inline void
-add_one(_Atomic uint64 *count)
-{
-	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);	/* relaxed: as said */
-}
-
 /* ---- the base ---- */
 
 static _Thread_local BaseKeep *keep_of_thread;	/* for callers without a command */
@@ -277,7 +271,7 @@ store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
 		leaf_free(leaf);
 		return false;
 	}
-	add_one(&store_shared->counts[my_slot->number].promoted);
+	figure_add(&store_shared->counts[my_slot->number].promoted, 1);
 	return true;
 }
 
@@ -630,15 +624,15 @@ count_change(const Attempt *a)
 	StoreCounts *counts = &store_shared->counts[my_slot->number];
 
 	if (leaf_link(seg_ptr(a->leaf)) != 0)
-		add_one(&counts->linked);
+		figure_add(&counts->linked, 1);
 	if (a->view.unknown)
-		add_one(&counts->blind);	/* counted when somebody has looked */
+		figure_add(&counts->blind, 1);	/* counted when somebody has looked */
 	else if (a->action == STORE_PUT && !a->view.exists)
 		store__count_add(a->tree_index, 1);
 	if (a->action == STORE_DELETE)
 	{
 		store__count_add(a->tree_index, -1);
-		add_one(&counts->tombstones);
+		figure_add(&counts->tombstones, 1);
 	}
 }
 
@@ -818,7 +812,7 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 				return status;
 		}
 		if (result == ATTEMPT_AGAIN)
-			add_one(&store_shared->counts[my_slot->number].retries);
+			figure_add(&store_shared->counts[my_slot->number].retries, 1);
 	}
 }
 

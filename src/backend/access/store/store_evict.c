@@ -481,7 +481,7 @@ evict__ask_checkpoint(void)
 		return;
 	asking.asked_us = now;
 	asking.ticket = checkpoint_request(CHECKPOINT_MEMORY);
-	evict__add(&evict__shared->checkpoints_asked, 1);
+	figure_add(&evict__shared->checkpoints_asked, 1);
 }
 
 /* ask_early -- before dirt fills memory: what is written while the checkpoint runs needs room as well. */
@@ -564,7 +564,7 @@ round_end(uint64 now)
 {
 	hand.running = false;
 	hand.from_len = 0;
-	evict__add(&evict__shared->clock_rounds, 1);
+	figure_add(&evict__shared->clock_rounds, 1);
 	if (waiting_since() != 0 && !evicting)
 		(void) mem_collect();	/* bytes there are: it is whole spans that are wanted */
 	/* dirt is in the way: too little went for what is wanted */
@@ -640,9 +640,9 @@ clock_step(uint64 now, bool compacting)
 		double		average = (double) out.bytes / (double) out.leaves;
 
 		hand.leaf_bytes = hand.leaf_bytes > 0 ? hand.leaf_bytes * 0.75 + average * 0.25 : average;
-		evict__add(&evict__shared->leaves_evicted, out.leaves);
-		evict__add(&evict__shared->nodes_evicted, out.nodes);
-		evict__add(&evict__shared->bytes_evicted, out.bytes);
+		figure_add(&evict__shared->leaves_evicted, out.leaves);
+		figure_add(&evict__shared->nodes_evicted, out.nodes);
+		figure_add(&evict__shared->bytes_evicted, out.bytes);
 		evict__progress();
 	}
 	if (waiting_since() != 0)

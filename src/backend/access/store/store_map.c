@@ -285,14 +285,3 @@ store_flush_cancel(StoreFlushJob *job)
 	if (job->step == 1)
 		withdraw(job);
 }
-
-Lsn
-store_map_lsn(void)
-{
-	Lsn			newest = LSN_NONE;
-
-	for (uint32 db = 0; db < DATABASE_COUNT; db++)
-		/* relaxed: for status */
-		newest = Max(newest, atomic_load_explicit(&store_shared->map_lsn[db], memory_order_relaxed));
-	return newest;
-}

@@ -207,7 +207,7 @@ piece(void)
 		prewarm.key_len = key_len;
 		prewarm.tries = 0;
 		bytes += key_len + value.len;
-		evict__add(&evict__shared->prewarm_keys, 1);
+		figure_add(&evict__shared->prewarm_keys, 1);
 	}
 	return PIECE_MORE;
 }

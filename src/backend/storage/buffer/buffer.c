@@ -225,14 +225,6 @@ own_slot(void)
 	return &slots[my_slot->number];
 }
 
-/* count -- a figure of this process' own slot. */
-static inline void
-count(_Atomic uint64 *figure)
-{
-	/* relaxed: one writer, a figure */
-	atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 /* ---- looking up ---- */
 
 /* find -- the way word that leads to a page, and the page; NULL: not there.  Inside an epoch. */
@@ -272,10 +264,10 @@ buffer_lookup(uint64 number, uint64 birth)
 	page = find(number, birth, page_hash(number, birth), &way, &word);
 	if (page == NULL)
 	{
-		count(&own_slot()->misses);
+		figure_add(&own_slot()->misses, 1);
 		return NULL;
 	}
-	count(&own_slot()->hits);
+	figure_add(&own_slot()->hits, 1);
 	/* relaxed: uses are a guess, and a CAS that fails has met somebody else's */
 	if ((word & BUFFER_USES_MAX) != BUFFER_USES_MAX)
 		(void) atomic_compare_exchange_strong_explicit(way, &word, word + 1, memory_order_relaxed, memory_order_relaxed);
@@ -529,7 +521,7 @@ static void
 unlinked(uint64 word)
 {
 	into_limbo(frame_of(word), epoch_current());
-	count(&own_slot()->evicted);
+	figure_add(&own_slot()->evicted, 1);
 }
 
 /* evict_one -- for the next insertion, when there are no frames but those in the hash. */
@@ -600,21 +592,21 @@ buffer_insert(uint64 number, uint64 birth, const void *page)
 	{
 		if (!waiting)
 			evict_one(hash);
-		count(&own_slot()->refused);
+		figure_add(&own_slot()->refused, 1);
 		return false;
 	}
 	memcpy(frame_page(frame), page, BUFFER_PAGE_SIZE);
 	if (!link_frame(frame, hash))
 	{
 		into_limbo(frame, 0);
-		count(&own_slot()->refused);
+		figure_add(&own_slot()->refused, 1);
 		return false;
 	}
 	/* release [buffer-state]; by CAS: it may have been evicted already, and then says LIMBO */
 	taken = BUFFER_TAKEN | (uint64) my_slot->number << 2;
 	(void) atomic_compare_exchange_strong_explicit(&states[frame], &taken, BUFFER_USED, memory_order_release,
 												   memory_order_relaxed);
-	count(&own_slot()->inserted);
+	figure_add(&own_slot()->inserted, 1);
 	return true;
 }
 

@@ -445,7 +445,7 @@ alloc(size_t size, bool reserve)
 	block = mem__alloc_class(slot, class, reserve);
 	if (likely(block != MEM_NONE))
 	{
-		mem__add(&slot->used, mem__class_bytes(class));
+		figure_add(&slot->used, mem__class_bytes(class));
 		poison_given(block, class, size);
 	}
 	else
@@ -472,6 +472,6 @@ mem_free(Off block, size_t size)
 	uint32		class = mem__class_of(size);
 
 	Assert(block != MEM_NONE && (block & 7) == 0);
-	mem__add(&slot->used, -(uint64) mem__class_bytes(class));
+	figure_add(&slot->used, -(uint64) mem__class_bytes(class));
 	mem__free_class(slot, class, block);
 }

@@ -106,7 +106,7 @@ export_oldest(MemSlot *slot)
 	if (slot->bag_first == 0)
 		slot->bag_last = 0;
 	slot->bag_queue_bytes -= bytes;
-	mem__add(&slot->retired, -bytes);
+	figure_add(&slot->retired, -bytes);
 	atomic_fetch_add_explicit(&mem__shared->bags_bytes, bytes, memory_order_relaxed);	/* relaxed: a bound */
 	do
 	{
@@ -152,7 +152,7 @@ put_words(const uint64 *words, uint32 count, uint64 bytes)
 		slot->bag_open = new_bag(slot);
 	if (slot->bag_open == 0)
 	{
-		mem__add(&slot->lost, bytes);
+		figure_add(&slot->lost, bytes);
 		return;
 	}
 	bag = bag_at(slot->bag_open);
@@ -160,7 +160,7 @@ put_words(const uint64 *words, uint32 count, uint64 bytes)
 		bag->word[bag->words + i] = words[i];
 	bag->words += count;
 	bag->bytes += bytes;
-	mem__add(&slot->retired, bytes);
+	figure_add(&slot->retired, bytes);
 	if (bag->words + MEM_BAG_ROOM > MEM_BAG_WORDS && slot->bag_spare == 0)
 		slot->attention = 1;
 	if (bag->bytes >= MEM_BAG_CLOSE_BYTES)
@@ -203,7 +203,7 @@ mem_retire_parts(Off block, size_t size, uint32 array_offset, uint32 count, size
 static inline void
 give_back(MemSlot *slot, Off block, uint32 class)
 {
-	mem__add(&slot->used, -(uint64) mem__class_bytes(class));
+	figure_add(&slot->used, -(uint64) mem__class_bytes(class));
 	mem__free_class(slot, class, block);
 }
 
@@ -246,7 +246,7 @@ reclaim_own(MemSlot *slot, uint64 epoch, uint32 bags_max)
 		if (slot->bag_first == 0)
 			slot->bag_last = 0;
 		slot->bag_queue_bytes -= bag->bytes;
-		mem__add(&slot->retired, -bag->bytes);
+		figure_add(&slot->retired, -bag->bytes);
 		empty_bag(slot, bag);
 		drop_bag(slot, off);
 		bags_max--;

@@ -12,6 +12,7 @@
 #include "access/store/checkpoint.h"
 #include "access/store/store_internal.h"
 #include "common/control_format.h"
+#include "common/figure.h"
 
 #define CHECKPOINT_MAGIC UINT64_C(0x544b4843)
 #define CHECKPOINT_REQUESTS_MAX 64	/* that one round serves; the others are the next one's */
@@ -83,19 +84,6 @@ extern uint64 checkpoint__changed_bytes(const CheckpointInForce *force);
 /* checkpoint__cause_names -- "log, command"; returns 'to'. */
 #define CHECKPOINT_CAUSES_TEXT 64
 extern const char *checkpoint__cause_names(uint32 causes, char *to);
-
-/* relaxed: figures, one writer */
-static inline void
-checkpoint__set(_Atomic uint64 *figure, uint64 value)
-{
-	atomic_store_explicit(figure, value, memory_order_relaxed);
-}
-
-static inline void
-checkpoint__add(_Atomic uint64 *figure, uint64 value)
-{
-	checkpoint__set(figure, atomic_load_explicit(figure, memory_order_relaxed) + value);
-}
 
 /* ---- checkpoint_walk.c ---- */
 

@@ -20,6 +20,7 @@
 
 #include "access/store/evict.h"
 #include "access/store/store_internal.h"
+#include "common/figure.h"
 
 #define EVICT_MAGIC UINT64_C(0x5443495645545241)
 #define EVICT_DOZING UINT64_C(1)
@@ -51,14 +52,6 @@ typedef struct EvictShared
 } EvictShared;
 
 extern EvictShared *evict__shared;
-
-/* evict__add -- to a counter that only the evictor writes. */
-static inline void
-evict__add(_Atomic uint64 *counter, uint64 n)
-{
-	/* relaxed: a figure, one writer */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
 
 /* ---- store_evict.c; the evictor ---- */
 /* evict__used_percent -- of the capacity, as of the last look; retired blocks included. */

@@ -196,7 +196,6 @@ typedef struct StoreCountJob
 	uint8		from[KEY_MAX];
 } StoreCountJob;
 extern StoreStatus store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate) attribute_must_check;
-extern Lsn store_map_lsn(void);
 
 /* ---- SCAN cursors: numbers that every worker understands (region STORE) ---- */
 /* store_cursor_save -- remembers the key to go on after; 0: out of memory.  The number is never 0. */

@@ -10,6 +10,7 @@
 #define ARTERY_STORAGE_IPC_PROC_H
 
 #include "common/c.h"
+#include "common/figure.h"
 #include "storage/ipc/segment.h"
 
 #define PROC_SLOTS_MAX 1023			/* 10 bits in the insert word; the last value is "nobody" */
@@ -107,10 +108,7 @@ extern void proc_init_titles(int argc, char **argv, char **envp);
 static inline void
 proc_heartbeat(void)
 {
-	/* relaxed: a figure, one writer */
-	atomic_store_explicit(&my_slot->heartbeat,
-						  atomic_load_explicit(&my_slot->heartbeat, memory_order_relaxed) + 1,
-						  memory_order_relaxed);
+	figure_add(&my_slot->heartbeat, 1);
 }
 
 /* proc_set_wait -- note what this process is about to sleep for; WAIT_NONE when it is back. */

@@ -29,6 +29,7 @@
 #define ARTERY_STORAGE_MEM_MEM_INTERNAL_H
 
 #include "common/c.h"
+#include "common/figure.h"
 #include "storage/ipc/proc.h"
 #include "storage/ipc/segment.h"
 #include "storage/mem/heap.h"
@@ -236,14 +237,6 @@ mem__span(uint32 span)
 	MemSpan    *table = seg_ptr(atomic_load_explicit(&mem__shared->table, memory_order_relaxed));	/* relaxed: constant */
 
 	return &table[span];
-}
-
-/* owner's counters: plain arithmetic, but whole words for those who read statistics */
-static inline void
-mem__add(_Atomic uint64 *counter, uint64 n)
-{
-	/* relaxed: one writer; readers want a number, not an order */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 /* heap.c */
