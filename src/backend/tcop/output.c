@@ -175,6 +175,22 @@ output_room(Output *o, uint64 len)
 	return !o->overflow;
 }
 
+void
+output_copy_tail(const Output *o, uint64 from, void *to)
+{
+	uint64		left = o->appended - from;
+	uint8	   *end = (uint8 *) to + left;
+
+	for (const OutChunk *c = o->tail; left > 0; c = c->prev)
+	{
+		uint64		n = Min(left, (uint64) (c->end - c->start));
+
+		end -= n;
+		memcpy(end, c->data + c->end - n, n);
+		left -= n;
+	}
+}
+
 OutChunk *
 output_begin(Output *o)
 {

@@ -24,6 +24,7 @@ session_destroy(Session *s)
 {
 	Verify(s->magic == SESSION_MAGIC);
 	tcop_cancel(s);
+	free(s->pending);
 	output_free(&s->out);
 	s->magic = 0;
 }

@@ -71,6 +71,7 @@ void
 tcop_turn(uint64 now_us)
 {
 	tcop_now_us = now_us;
+	store_clock_turn();
 }
 
 bool
@@ -190,8 +191,8 @@ reply_dropped(Session *s)
 }
 
 /* state_drop -- what the command kept in 'state' goes. */
-static void
-state_drop(Session *s)
+void
+tcop__state_drop(Session *s)
 {
 	if (s->state_free != NULL)
 		s->state_free(s->state);
@@ -209,6 +210,15 @@ keep_drop(Session *s)
 	s->keep = NULL;
 }
 
+/* txn_drop -- a transaction that has not ended; nothing of it has happened. */
+static void
+txn_drop(Session *s)
+{
+	store_txn_destroy(s->txn);
+	s->txn = NULL;
+	s->txn_body_done = false;
+}
+
 /* command_end -- what net wants to know of it, then the session is ready for the next. */
 static void
 command_end(Session *s)
@@ -224,7 +234,12 @@ command_end(Session *s)
 		s->next_durability = SESSION_POLICY_SERVER;
 	}
 	if (unlikely(s->state != NULL))
-		state_drop(s);
+		tcop__state_drop(s);
+	if (unlikely(s->txn != NULL))
+		txn_drop(s);
+	if (unlikely(s->effects != NULL))
+		tcop__effects_send(s);
+	s->pending_count = 0;
 	if (unlikely(s->keep != NULL))
 		keep_drop(s);
 	s->command = NULL;
@@ -249,6 +264,7 @@ tcop_run(Session *s, const TcopRequest *request)
 		s->wrote = false;
 		s->out_start = s->out.appended;
 		s->out_errors = s->out.errors;
+		s->txn_tries = 0;
 		s->next_armed = s->next_durability != SESSION_POLICY_SERVER;
 		if (unlikely(!command_begin(s, request->command)))
 		{
@@ -283,7 +299,10 @@ void
 tcop_cancel(Session *s)
 {
 	if (s->state != NULL)
-		state_drop(s);
+		tcop__state_drop(s);
+	if (s->txn != NULL)
+		txn_drop(s);
+	tcop__effects_drop(s);
 	if (s->keep != NULL)
 		keep_drop(s);
 }
@@ -472,6 +491,7 @@ tcop__status(Session *s, StoreStatus status, TcopResult *result)
 			*result = TCOP_PARK_WAL;
 			break;
 		case STORE_PARK_MAP:
+		case STORE_CHANGED:
 			*result = TCOP_PARK_MAP;
 			break;
 		case STORE_PARK_PAGE:
@@ -484,6 +504,7 @@ tcop__status(Session *s, StoreStatus status, TcopResult *result)
 		case STORE_DISK_FULL:
 		case STORE_TOO_LARGE:
 		case STORE_CORRUPT:
+		case STORE_TXN_TOO_LARGE:
 			error_store(s, status);
 			break;
 	}

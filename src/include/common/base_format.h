@@ -61,7 +61,7 @@
 #define BASE_INNER_HEADER 20
 #define BASE_EXTENT_REF 20			/* bytes of number, birth, pages */
 #define BASE_KEY_MIN 4				/* of a leaf's keys; those of inner pages may be shorter */
-#define BASE_KEY_MAX 4100
+#define BASE_KEY_MAX 4112
 #define BASE_BUILD_MAX 1024			/* entries of a page, at most */
 
 typedef struct BaseHeader
@@ -170,7 +170,7 @@ typedef struct BaseLeafEntry
 
 extern void base_leaf_entry(const void *page, uint32 index, BaseLeafEntry *out);
 extern BaseRef base_inner_child(const void *page, uint32 index, uint16 *flags /* may be NULL */);
-/* base_page_key -- the whole key of an entry; returns its length.  'to' has room for KEY_MAX (4,100) bytes. */
+/* base_page_key -- the whole key of an entry; returns its length.  'to' has room for KEY_MAX (4,112) bytes. */
 extern uint32 base_page_key(const void *page, uint32 index, uint8 *to);
 /* base_page_compare -- key of the entry against 'key': < 0, 0, > 0. */
 extern int	base_page_compare(const void *page, uint32 index, const void *key, uint32 key_len);

@@ -13,7 +13,7 @@
 #include "common/wal_format.h"
 
 #define CONTROL_MAGIC UINT64_C(0x4c54435952455441)
-#define FORMAT_VERSION 2		/* of the whole directory; older ones are refused */
+#define FORMAT_VERSION 3		/* of the whole directory; older ones are refused */
 #define CONTROL_SLOT_SIZE 4096
 #define CONTROL_GAPS 64
 

@@ -103,6 +103,8 @@ output_trim(Output *o)
 extern void output_splice(Output *o, Output *from);
 /* output_cut -- takes back what was appended behind position 'appended'. */
 extern void output_cut(Output *o, uint64 appended);
+/* output_copy_tail -- copies what was appended behind position 'from'; all of it is there still. */
+extern void output_copy_tail(const Output *o, uint64 from, void *to);
 /* output_consume -- the first 'len' bytes have been sent. */
 extern void output_consume(Output *o, uint64 len);
 extern void output_free(Output *o);

@@ -23,6 +23,8 @@
 enum { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
 struct BaseKeep;
+struct StoreTxn;
+struct StoreSnapshot;
 
 struct Session
 {
@@ -61,6 +63,18 @@ struct Session
 	uint64		credit_us;			/* ... good in the turn with this tcop_now_us */
 	void	   *state;				/* of a command that goes on; freed by state_free */
 	void		(*state_free)(void *state);
+
+	/* transactions (tcop/atomic.c, tcop/multi.c) and what a command tells others once it is sure (tcop/effects.c) */
+	struct StoreTxn *txn;				/* of the command that runs as one; NULL: it does not */
+	bool		txn_body_done;		/* ... and has been run: the commit is to be called again */
+	uint32		txn_tries;
+	uint64	   *pending;			/* output positions of versions that the commit will tell */
+	uint32		pending_count;
+	uint32		pending_size;
+	struct Multi *multi;			/* MULTI's queue and WATCH's keys; NULL: neither */
+	struct Effects *effects;		/* of the command that runs; NULL: none */
+	struct PubSub *pubsub;			/* subscriptions; NULL: none */
+	struct StoreSnapshot *snapshot;		/* what reads speak of; NULL: the present */
 
 	/* for net */
 	bool		close_after_reply;

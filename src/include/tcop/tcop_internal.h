@@ -85,8 +85,50 @@ tcop__changed(Session *s, const StoreWritten *w)
 	}
 }
 
+/*
+ * tcop__atomically -- runs 'body' as one transaction: all that it reads and writes
+ * happens at one moment, or nothing is written.  'body' is the command's own
+ * function, written as if it were alone: it may park and be run again like any
+ * other; when it has returned TCOP_DONE the transaction is committed.  Has
+ * something changed meanwhile, its reply is taken back and it begins anew, with
+ * step and count 0 and no state.  If it has answered an error, nothing is written.
+ * Within EXEC it is simply run: the transaction is EXEC's.
+ */
+extern TcopResult tcop__atomically(Session *s, TcopResult (*body)(Session *s)) attribute_must_check;
+/* tcop__commit -- the end of a transaction (EXEC, tcop__atomically): true: *out is set; else *result as with tcop__status, or *again: run everything anew. */
+extern bool tcop__commit(Session *s, StoreCommitted *out, TcopResult *result, bool *again) attribute_must_check;
+/*
+ * tcop__reply_version -- a version as an integer.  What the transaction in use has
+ * written itself (STORE_LSN_PENDING) has none before the commit: a place is kept
+ * for it, which tcop__patch_versions fills in.
+ */
+extern void tcop__reply_version(Session *s, Lsn version);
+extern void tcop__patch_versions(Session *s, Lsn version);
+
+/*
+ * Effects: what a command tells others (notifications, messages, invalidations).
+ * They are collected while it runs, forgotten when it begins anew or fails, and
+ * sent when it is done, each gated like the command's own reply (effects.c).
+ *
+ * tcop__notify -- a keyspace event: 'type' is one of NOTIFY_*, 'event' its name.
+ * Every command that changes a key says so, after each change.
+ */
+enum
+{
+	NOTIFY_GENERIC = 1,			/* g */
+	NOTIFY_STRING = 2,			/* $ */
+	NOTIFY_EXPIRED = 4,			/* x */
+	NOTIFY_EVICTED = 8,			/* e */
+	NOTIFY_NEW = 16,			/* n */
+	NOTIFY_KEY_MISS = 32		/* m */
+};
+extern void tcop__notify(Session *s, uint32 type, const char *event, const StoreKey *key);
+extern void tcop__effects_send(Session *s);		/* the command is done: command_end */
+extern void tcop__effects_drop(Session *s);		/* it begins anew, or the connection goes */
+
 /* tcop__state -- 'size' zeroed bytes that last until the command is done; then 'state_free', or free() if that is NULL, gives them back. */
 extern void *tcop__state(Session *s, size_t size, void (*state_free)(void *state));
+extern void tcop__state_drop(Session *s);
 
 /*
  * Values.  Nothing allocates inside an epoch: the room for a reply is reserved

@@ -89,12 +89,6 @@ version_at(const Leaf *leaf, Lsn cut)
 	return leaf;
 }
 
-static uint64
-leaf_expiry(const Leaf *leaf)
-{
-	return (leaf_flags(leaf) & LEAF_HAS_EXPIRY) ? ((const uint64 *) (leaf + 1))[0] : 0;
-}
-
 /* ---- progress: a guess from the key's place ---- */
 
 static uint64

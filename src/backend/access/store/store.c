@@ -113,15 +113,30 @@ raise_gate(Lsn *gate, uint32 db, Lsn seen)
 		*gate = map;
 }
 
+/* has_expired -- deadlines count from the moment that they name. */
+static inline bool
+has_expired(uint64 expiry)
+{
+	return unlikely(expiry != 0) && expiry <= store_clock_now;
+}
+
 static inline void
 set_view(StoreView *view, const Leaf *leaf)
 {
 	view->leaf = leaf;
 	view->flat = NULL;
 	view->unknown = false;
-	view->exists = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
+	view->present = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
+	view->expiry = view->present ? leaf_expiry(leaf) : 0;
+	view->exists = view->present && !has_expired(view->expiry);
 	view->value_len = view->exists ? leaf->value_len : 0;
 	view->lsn = leaf != NULL ? leaf->lsn : LSN_NONE;
+}
+
+void
+store__view_leaf(StoreView *view, const Leaf *leaf)
+{
+	set_view(view, leaf);
 }
 
 void
@@ -200,9 +215,11 @@ store__view_base(StoreView *view, const BaseValue *value)
 {
 	view->leaf = NULL;
 	view->flat = value->data;
-	view->exists = true;
+	view->present = true;
+	view->expiry = value->expiry;
+	view->exists = !has_expired(value->expiry);
 	view->unknown = false;
-	view->value_len = value->len;
+	view->value_len = view->exists ? value->len : 0;
 	view->lsn = value->lsn;
 }
 
@@ -258,7 +275,7 @@ store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
 		art_abandon(&pos);
 		return true;
 	}
-	leaf = leaf_build(key, (uint16) key_len, &part, 1, 0, 0);
+	leaf = leaf_build(key, (uint16) key_len, &part, 1, value->expiry != 0 ? LEAF_HAS_EXPIRY : 0, value->expiry);
 	if (leaf == MEM_NONE)
 	{
 		art_abandon(&pos);
@@ -275,18 +292,8 @@ store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
 	return true;
 }
 
-/* Look -- what became of looking for a key */
-typedef enum Look
-{
-	LOOK_DONE,				/* the view is set */
-	LOOK_NO_KEEP,			/* outside the epoch: store__keep_make, look again */
-	LOOK_MISS,				/* outside the epoch: base_read_start, park */
-	LOOK_CORRUPT
-} Look;
-
-/* look_in_base -- inside the epoch; the overlay has no leaf. */
-static Look
-look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
+Look
+store__look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 {
 	const StoreBase *base = store__base();
 	BaseKeep   *keep = store__keep();
@@ -312,34 +319,35 @@ look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 	NotReached();
 }
 
-/* look -- inside the epoch: overlay, then base. */
-static Look
-look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
+Look
+store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 {
 	bool		complete;
-	Leaf	   *leaf = art_lookup_complete(&store_shared->root, key, key_len, &complete);
+	Leaf	   *found = art_lookup_complete(&store_shared->root, key, key_len, &complete);
+	const Leaf *leaf = store__resolve(found);
 	Look		result;
 
 	if (likely(leaf != NULL || complete))
 	{
 		set_view(view, leaf);
 		if (leaf != NULL && unlikely(evict_mark_recent()))
-			art_mark_recent(leaf);
+			art_mark_recent(found);
 		return LOOK_DONE;
 	}
-	result = look_in_base(key, key_len, with_value, view);
+	result = store__look_in_base(key, key_len, with_value, view);
+	if (found != NULL)
+		return result;			/* a transaction's descriptor leaf holds the place */
 	if (result == LOOK_DONE && view->exists && view->flat != NULL && worth_promoting(key, key_len))
 	{
-		BaseValue	value = {.lsn = view->lsn, .len = view->value_len, .data = view->flat};
+		BaseValue	value = {.lsn = view->lsn, .expiry = view->expiry, .len = view->value_len, .data = view->flat};
 
 		(void) store__promote(key, key_len, &value);	/* no place: it will be read again */
 	}
 	return result;
 }
 
-/* look_failed -- outside the epoch; STORE_OK: look again. */
-static StoreStatus
-look_failed(Look result)
+StoreStatus
+store__look_failed(Look result)
 {
 	switch (result)
 	{
@@ -363,6 +371,8 @@ look_failed(Look result)
 static StoreStatus
 read_key(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate)
 {
+	if (unlikely(store__txn != NULL))
+		return store__txn_read(key, with_value, show, arg, gate);
 	for (;;)
 	{
 		StoreView	view;
@@ -372,16 +382,20 @@ read_key(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *g
 
 		epoch_enter();
 		len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
-		result = look(key_buffer, len, with_value, &view);
+		result = store__look(key_buffer, len, with_value, &view);
 		if (likely(result == LOOK_DONE))
 		{
+			status = STORE_OK;
 			raise_gate(gate, key->db, view.lsn);
-			show(&view, arg);
+			if (unlikely(view.present && !view.exists))
+				status = store__expired_gate(view.expiry, gate);
+			if (likely(status == STORE_OK))
+				show(&view, arg);
 			epoch_leave();
-			return STORE_OK;
+			return status;
 		}
 		epoch_leave();
-		status = look_failed(result);
+		status = store__look_failed(result);
 		if (status != STORE_OK)
 			return status;
 	}
@@ -457,13 +471,6 @@ store_prefetch_batch(const StoreKey *keys, int count)
 
 /* ---- writing ---- */
 
-typedef enum WriteLook
-{
-	WRITE_BLIND,			/* the decision looks at nothing */
-	WRITE_HEAD,				/* at whether the key exists, and its version */
-	WRITE_VALUE
-} WriteLook;
-
 /* Attempt -- one go at a write; everything in it is given back when it fails. */
 typedef struct Attempt
 {
@@ -476,7 +483,9 @@ typedef struct Attempt
 	StoreChange change;
 	WriteLook	wants;			/* what the decision looks at */
 	Look		look;			/* of ATTEMPT_LOOK */
-	uint64		snapshot;		/* STORE_SNAPSHOT_NONE, UNKNOWN, or its position; read before the leaf is built */
+	StoreOpen	open;			/* snapshots; read before the leaf is built */
+	uint64		expiry;			/* of the new version */
+	Lsn			expired_gate;	/* of an answer that shows that a deadline has passed */
 	Lsn			first;			/* of the chain of versions that a blind write began; 0: known */
 	Off			leaf;			/* the new one, 0: not built */
 	WalReservation reservation;
@@ -484,6 +493,8 @@ typedef struct Attempt
 	uint32		body_crc;
 	uint64		body_len;
 } Attempt;
+
+static _Thread_local StoreHint hint;	/* of the attempt */
 
 typedef enum AttemptResult
 {
@@ -493,6 +504,14 @@ typedef enum AttemptResult
 	ATTEMPT_LOOK,			/* the base must be read first: a->look */
 	ATTEMPT_FAILED			/* *status says why */
 } AttemptResult;
+
+void
+store__open_snapshots(StoreOpen *open)
+{
+	/* acquire: inside the epoch, so that the announcer's grace period waits for us if we have not seen it */
+	open->snapshot = atomic_load_explicit(&store_shared->snapshot, memory_order_acquire);	/* acquire [store-snapshot] */
+	open->any = open->snapshot != STORE_SNAPSHOT_NONE;
+}
 
 /*
  * words_of_leaf -- flags for the words that the new leaf needs: a link if a snapshot
@@ -504,9 +523,8 @@ words_of_leaf(Attempt *a)
 	const Leaf *old = a->pos.leaf;
 	uint16		flags = 0;
 
-	/* acquire: inside the epoch, so that the announcer's grace period waits for us if we have not seen it */
-	a->snapshot = atomic_load_explicit(&store_shared->snapshot, memory_order_acquire);	/* acquire [store-snapshot] */
-	if (unlikely(a->snapshot != STORE_SNAPSHOT_NONE) && old != NULL)
+	store__open_snapshots(&a->open);
+	if (unlikely(a->open.any) && old != NULL)
 		flags |= LEAF_HAS_LINK;
 	a->first = LSN_NONE;
 	if (a->view.unknown)
@@ -553,7 +571,9 @@ build_leaf(Attempt *a)
 	for (int i = 0; i < a->change.part_count; i++)
 		record_part[count++] = a->change.part[i];
 	Assert(count <= (int) lengthof(record_part));
-	a->leaf = leaf_build(key_buffer, (uint16) a->key_len, record_part, count, flags, 0);
+	if (a->expiry != 0)
+		flags |= LEAF_HAS_EXPIRY;
+	a->leaf = leaf_build(key_buffer, (uint16) a->key_len, record_part, count, flags, a->expiry);
 	return a->leaf != MEM_NONE;
 }
 
@@ -567,7 +587,12 @@ describe_record(Attempt *a)
 	a->part_count = 1;
 	record_part[0].data = key;
 	record_part[0].len = leaf->key_len;
-	if ((leaf_flags(leaf) & LEAF_EXTENTS) == 0)
+	if (unlikely(a->expiry != 0))
+	{
+		record_part[a->part_count].data = &a->expiry;
+		record_part[a->part_count++].len = sizeof(a->expiry);
+	}
+	if ((leaf_flags(leaf) & LEAF_EXTENTS) == 0 && a->expiry == 0)
 		record_part[0].len += leaf->value_len;	/* the value follows its key in the leaf */
 	else
 	{
@@ -605,7 +630,7 @@ new_value_len(const Attempt *a)
 bool
 store_value_fits(const StoreKey *key, uint64 value_len)
 {
-	return value_len <= (uint64) set_max_value_size && WAL_RECORD_HEADER + 4 + key->len + value_len <= wal_record_max();
+	return value_len <= (uint64) set_max_value_size && WAL_RECORD_HEADER + 4 + key->len + 8 + value_len <= wal_record_max();
 }
 
 /* give_back -- nothing of this attempt was published. */
@@ -613,6 +638,8 @@ static void
 give_back(Attempt *a)
 {
 	art_abandon(&a->pos);
+	if (unlikely(hint.wanted))
+		store__hint_abandon(&hint);
 	if (a->leaf != MEM_NONE)
 		leaf_free(a->leaf);
 	a->leaf = MEM_NONE;
@@ -627,7 +654,7 @@ count_change(const Attempt *a)
 		figure_add(&counts->linked, 1);
 	if (a->view.unknown)
 		figure_add(&counts->blind, 1);	/* counted when somebody has looked */
-	else if (a->action == STORE_PUT && !a->view.exists)
+	else if (a->action == STORE_PUT && !a->view.present)
 		store__count_add(a->tree_index, 1);
 	if (a->action == STORE_DELETE)
 	{
@@ -636,21 +663,22 @@ count_change(const Attempt *a)
 	}
 }
 
-/* link_for -- what the new version leads to, so that an open snapshot finds what it needs. */
-static Off
-link_for(const Attempt *a, const Leaf *old, Lsn lsn)
+Off
+store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn)
 {
-	if (a->snapshot == STORE_SNAPSHOT_UNKNOWN || (old->lsn <= a->snapshot && a->snapshot < lsn))
+	if (open->snapshot == STORE_SNAPSHOT_UNKNOWN || (old->lsn <= open->snapshot && open->snapshot < lsn))
 		return seg_off(old);
-	return a->snapshot < old->lsn ? leaf_link(old) : 0;
+	return open->snapshot < old->lsn ? leaf_link(old) : 0;
 }
 
 static uint8
 record_flags(const Attempt *a)
 {
-	if (a->action != STORE_PUT || a->view.exists)
-		return 0;
-	return a->view.unknown ? WAL_FLAG_UNKNOWN : WAL_FLAG_CREATED;
+	uint8		flags = a->expiry != 0 ? WAL_FLAG_EXPIRY : 0;
+
+	if (a->action != STORE_PUT || a->view.present)
+		return flags;
+	return flags | (a->view.unknown ? WAL_FLAG_UNKNOWN : WAL_FLAG_CREATED);
 }
 
 /* publish -- from reserve to fill: no sleep, no allocation, no system call. */
@@ -675,12 +703,13 @@ publish(Attempt *a, StoreStatus *status)
 	leaf->lsn = a->reservation.end;
 	if (leaf_flags(leaf) & LEAF_HAS_LINK)
 	{
-		link = link_for(a, old, leaf->lsn);
+		link = store__link_for(&a->open, old, leaf->lsn);
 		leaf_set_link(leaf, link);
 	}
 	if (leaf_flags(leaf) & LEAF_UNKNOWN)
 		leaf_set_first(leaf, a->view.unknown ? leaf->lsn : a->first);
-	if (!art_raise_dirty(&a->pos, a->reservation.end))
+	if ((unlikely(hint.wanted) && !store__hint_publish(&hint, a->reservation.end)) ||
+		!art_raise_dirty(&a->pos, a->reservation.end))
 	{
 		wal_fill_void(&a->reservation);
 		return ATTEMPT_AGAIN;
@@ -706,23 +735,28 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 {
 	AttemptResult result;
 
-	/* seq_cst [store-announce]: the epoch's fence precedes this load, store_flush's announcement its grace period */
-	if (unlikely(atomic_load_explicit(&store_shared->map_change, memory_order_seq_cst) != 0))
+	a->tree_index = store__tree_index(a->key->db);
+	a->key_len = store__build_key(key_buffer, store__tree_id(a->tree_index), a->key->data, a->key->len);
+	if (unlikely(store__write_blocked(key_buffer, a->key_len)))
 	{
 		*status = STORE_PARK_MAP;
 		return ATTEMPT_FAILED;
 	}
-	a->tree_index = store__tree_index(a->key->db);
-	a->key_len = store__build_key(key_buffer, store__tree_id(a->tree_index), a->key->data, a->key->len);
 	if (art_locate(&store_shared->root, key_buffer, a->key_len, &a->pos) != ART_OK)
 		return ATTEMPT_NO_MEMORY;
+	if (a->pos.leaf != NULL && unlikely(leaf_flags(a->pos.leaf) & LEAF_DESCRIPTOR))
+	{
+		art_abandon(&a->pos);
+		*status = store__meet_descriptor(a->pos.leaf);
+		return *status == STORE_OK ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
+	}
 	if (a->pos.leaf != NULL || a->pos.complete)
 		set_view(&a->view, a->pos.leaf);
 	else if (a->wants == WRITE_BLIND && store__base()->root.page.number != 0)
 		a->view.unknown = true;
 	else
 	{
-		a->look = look_in_base(key_buffer, a->key_len, a->wants == WRITE_VALUE, &a->view);
+		a->look = store__look_in_base(key_buffer, a->key_len, a->wants == WRITE_VALUE, &a->view);
 		if (unlikely(a->look != LOOK_DONE))
 		{
 			art_abandon(&a->pos);
@@ -730,13 +764,18 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		}
 	}
 	a->action = decide(&a->view, &a->change, arg);
-	if (a->action == STORE_DELETE && !a->view.exists)
+	if (a->action == STORE_DELETE && !a->view.present)
 		a->action = STORE_KEEP;
 	if (a->action == STORE_KEEP)
 	{
 		art_abandon(&a->pos);
-		return ATTEMPT_DONE;
+		if (unlikely(a->view.present && !a->view.exists))
+			*status = store__expired_gate(a->view.expiry, &a->expired_gate);
+		return *status == STORE_OK ? ATTEMPT_DONE : ATTEMPT_FAILED;
 	}
+	a->expiry = 0;
+	if (a->action == STORE_PUT)
+		a->expiry = a->change.keep_expiry ? (a->view.exists ? a->view.expiry : 0) : a->change.expiry;
 	if (a->action == STORE_PUT)
 	{
 		if (!store_value_fits(a->key, new_value_len(a)))
@@ -746,7 +785,9 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 			return ATTEMPT_FAILED;
 		}
 	}
-	if (!build_leaf(a) || art_prepare(&a->pos, a->leaf) != ART_OK)
+	hint.wanted = unlikely(a->expiry != 0) && store__hint_needed(&a->view, a->expiry);
+	if (!build_leaf(a) || (unlikely(hint.wanted) && store__hint_prepare(&hint, key_buffer, a->key_len, a->expiry) != ART_OK) ||
+		art_prepare(&a->pos, a->leaf) != ART_OK)
 	{
 		give_back(a);
 		return ATTEMPT_NO_MEMORY;
@@ -766,11 +807,14 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 	uint32		memory_attempts = 0;
 
 	Assert(!epoch_inside());
+	if (unlikely(store__txn != NULL))
+		return store__txn_write(key, wants, decide, arg, out);
 	for (;;)
 	{
 		AttemptResult result;
 
 		a.key = key;
+		a.expired_gate = LSN_NONE;
 		a.wants = wants;
 		a.leaf = MEM_NONE;
 		set_view(&a.view, NULL);
@@ -781,8 +825,8 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 		{
 			out->changed = a.action != STORE_KEEP;
 			out->existed = a.view.exists;
-			out->gate = out->changed ? a.reservation.end : a.view.lsn;
-			raise_gate(&out->gate, key->db, LSN_NONE);
+			out->version = out->gate = out->changed ? a.reservation.end : a.view.lsn;
+			raise_gate(&out->gate, key->db, a.expired_gate);
 			if (out->changed)
 			{
 				StoreTree  *tree = &store_shared->tree[a.tree_index];
@@ -798,7 +842,7 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 		/* a refusal may tell what was seen, too */
 		out->changed = false;
 		out->existed = a.view.exists;
-		out->gate = a.view.lsn;
+		out->version = out->gate = a.view.lsn;
 		raise_gate(&out->gate, key->db, LSN_NONE);
 		epoch_leave();
 		if (result == ATTEMPT_FAILED)
@@ -807,7 +851,7 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 			return !evict_could_fit(new_value_len(&a)) || evict_hopeless() ? STORE_NO_MEMORY : STORE_PARK_MEMORY;
 		if (result == ATTEMPT_LOOK)
 		{
-			status = look_failed(a.look);
+			status = store__look_failed(a.look);
 			if (status != STORE_OK)
 				return status;
 		}

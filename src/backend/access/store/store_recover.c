@@ -173,7 +173,7 @@ with_first(Off off, Lsn first)
 		at += part[count].len;
 	}
 	made = leaf_build(leaf_key(leaf), leaf->key_len, part, count,
-					  (uint16) ((leaf_flags(leaf) & LEAF_TOMBSTONE) | LEAF_UNKNOWN), 0);
+					  (uint16) ((leaf_flags(leaf) & (LEAF_TOMBSTONE | LEAF_HAS_EXPIRY)) | LEAF_UNKNOWN), leaf_expiry(leaf));
 	if (made == MEM_NONE)
 		return 0;
 	((Leaf *) seg_ptr(made))->lsn = leaf->lsn;
@@ -296,10 +296,14 @@ redo_leaf(RedoState *s, const WalRecord *r)
 	uint32		big_endian;
 	uint32		attempts = 0;
 	uint16		leaf_words = 0;
+	uint64		expiry = 0;
+	uint32		head = key_len;		/* of the body, before the value */
 	Off			off;
 
-	if (key_len < 4 || key_len > KEY_MAX || key_len > r->body_len
-		|| r->body_len - key_len > VALUE_MAX)
+	if (r->header->type == WAL_PUT && (r->header->flags & WAL_FLAG_EXPIRY))
+		head += sizeof(expiry);
+	if (key_len < 4 || key_len > KEY_MAX || head > r->body_len
+		|| r->body_len - head > VALUE_MAX)
 	{
 		bad_record(r, "a key or value of impossible length");
 		return;
@@ -311,14 +315,19 @@ redo_leaf(RedoState *s, const WalRecord *r)
 		bad_record(r, "a key of a tree that the map of databases does not name");
 		return;
 	}
-	value.data = r->body + key_len;
-	value.len = r->body_len - key_len;
+	value.data = r->body + head;
+	value.len = r->body_len - head;
 	/* a blind write mostly begins its chain: the word for that is taken at once */
 	if (r->header->type == WAL_DELETE)
 		leaf_words = LEAF_TOMBSTONE;
 	else if ((r->header->flags & WAL_FLAG_UNKNOWN) && !s->bare)
 		leaf_words = LEAF_UNKNOWN;
-	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0, leaf_words, 0)) == MEM_NONE)
+	if (head > key_len)
+	{
+		memcpy(&expiry, r->body + key_len, sizeof(expiry));
+		leaf_words |= LEAF_HAS_EXPIRY;
+	}
+	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0, leaf_words, expiry)) == MEM_NONE)
 	{
 		/* what waits in the batch replaces versions whose memory is wanted here */
 		redo_flush_batch(s);
@@ -326,7 +335,7 @@ redo_leaf(RedoState *s, const WalRecord *r)
 			redo_out_of_memory(r->start);
 	}
 	((Leaf *) seg_ptr(off))->lsn = r->end;
-	if (leaf_words == LEAF_UNKNOWN)
+	if (leaf_words & LEAF_UNKNOWN)
 		leaf_set_first(seg_ptr(off), r->end);
 	s->flags[s->count] = r->header->flags;
 	s->leaf[s->count++] = off;

@@ -49,7 +49,7 @@ typedef struct Source
 	const uint8 *key;			/* with tree id */
 	uint32		key_len;
 	StoreView	view;
-	bool		hidden;			/* a tombstone */
+	bool		hidden;			/* a tombstone, or expired */
 } Source;
 
 /* Walking -- one piece of a walk: inside one epoch, over one root */
@@ -62,26 +62,29 @@ typedef struct Walking
 	Source		overlay;
 	Source		disk;
 	BaseResult	trouble;		/* BASE_MISS, BASE_CORRUPT; BASE_FOUND: none */
+	StoreStatus parked;			/* the answer needs something else first */
 } Walking;
 
+/* next_overlay -- the next key of the overlay; one that holds nothing but the place of an undecided transaction's is not there. */
 static void
 next_overlay(Walking *w)
 {
-	Leaf	   *leaf = art_next(w->cursor);
 	Source	   *s = &w->overlay;
+	const Leaf *leaf;
+	const Leaf *found;
 
+	do
+	{
+		found = art_next(w->cursor);
+		leaf = store__resolve(found);
+	} while (found != NULL && leaf == NULL);
 	s->open = leaf != NULL;
 	if (leaf == NULL)
 		return;
 	s->key = leaf_key(leaf);
 	s->key_len = leaf->key_len;
-	s->hidden = (leaf_flags(leaf) & LEAF_TOMBSTONE) != 0;
-	s->view.leaf = leaf;
-	s->view.flat = NULL;
-	s->view.unknown = false;
-	s->view.exists = !s->hidden;
-	s->view.value_len = s->hidden ? 0 : leaf->value_len;
-	s->view.lsn = leaf->lsn;
+	store__view_leaf(&s->view, leaf);
+	s->hidden = !s->view.exists;
 }
 
 static void
@@ -99,8 +102,8 @@ next_disk(Walking *w)
 	{
 		case BASE_FOUND:
 			s->open = true;
-			s->hidden = false;
 			store__view_base(&s->view, &value);
+			s->hidden = !s->view.exists;
 			break;
 		case BASE_ABSENT:
 			break;
@@ -256,6 +259,15 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 		walk->gate = Max(walk->gate, s->view.lsn);
 		if (!s->hidden)
 			shown = show_key(w, s, show, arg);
+		else if (unlikely(s->view.present))
+		{
+			w->parked = store__expired_gate(s->view.expiry, &walk->gate);
+			if (w->parked != STORE_OK)
+			{
+				steps--;
+				break;
+			}
+		}
 		if (shown == SHOWN_STOP)
 			break;
 		if (shown == SHOWN_HOPPED)
@@ -298,6 +310,8 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 			base_read_start(store__keep());
 		else if (w.base != NULL)
 			base_cursor_prefetch(base_cursor);
+		if (steps == 0 && w.parked != STORE_OK)
+			return w.parked;
 		if (steps > 0 || w.trouble == BASE_FOUND)
 			return STORE_OK;
 		if (w.trouble == BASE_CORRUPT)

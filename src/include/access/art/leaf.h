@@ -28,7 +28,7 @@
 #include "storage/ipc/segment.h"
 
 #define KEY_USER_MAX 4096
-#define KEY_MAX (4 + KEY_USER_MAX)
+#define KEY_MAX (4 + KEY_USER_MAX + 12)	/* the index of deadlines puts 12 bytes before another tree's key */
 #define LEAF_INLINE_MAX 4096
 #define LEAF_EXTENT_BYTES (32 * KIB)	/* = MEM_BLOCK_MAX */
 
@@ -66,6 +66,12 @@ leaf_key_offset(uint16 flags)
 {
 	return sizeof(Leaf) + ((flags & LEAF_HAS_EXPIRY) ? 8 : 0) + ((flags & LEAF_HAS_LINK) ? 8 : 0) +
 		((flags & LEAF_UNKNOWN) ? 8 : 0);
+}
+
+static inline uint64
+leaf_expiry(const Leaf *l)
+{
+	return (leaf_flags(l) & LEAF_HAS_EXPIRY) ? ((const uint64 *) (l + 1))[0] : 0;
 }
 
 /* leaf_link, leaf_first -- 0 when the leaf has no such word.  Set while the leaf is private. */

@@ -28,7 +28,9 @@ typedef enum StoreStatus
 	STORE_TOO_LARGE,	/* record above a quarter of the ring, value above max_value_size */
 	STORE_PARK_PAGE,	/* pages of the base are being read: run again when base_keep_pending(*keep) is 0 (store_use_keep) */
 	STORE_PARK_MEMORY,	/* no memory now, but some is being made: run again in a millisecond */
-	STORE_CORRUPT		/* -CORRUPT: a page that the answer needs is damaged; base_keep_error(*keep) */
+	STORE_CORRUPT,		/* -CORRUPT: a page that the answer needs is damaged; base_keep_error(*keep) */
+	STORE_CHANGED,		/* transactions: what was seen has changed meanwhile: store_txn_reset, and all commands again */
+	STORE_TXN_TOO_LARGE	/* transactions: -ERR transaction too large; store_txn_bytes says how large */
 } StoreStatus;
 
 /*
@@ -52,12 +54,30 @@ typedef struct StoreKey
 typedef struct StoreView
 {
 	const Leaf *leaf;		/* NULL: absent and never seen, dropped, or in the base alone */
-	const uint8 *flat;		/* the whole value, when it comes from the base (NULL: it was not asked for) */
-	bool		exists;		/* a live value (neither absent nor tombstone) */
+	const uint8 *flat;		/* the whole value, when it comes from the base (NULL: it was not asked for) or from the transaction in use */
+	bool		exists;		/* a live value: neither absent, nor a tombstone, nor expired */
+	bool		present;	/* there is a value, live or expired: what counts keys */
 	bool		unknown;	/* blind writes alone: nobody has looked whether the key exists */
 	uint64		value_len;
-	Lsn			lsn;		/* of the value or tombstone; 0 when there is none */
+	uint64		expiry;		/* of a value: microseconds since 1970 by store_clock_us(); 0: never */
+	Lsn			lsn;		/* of the value or tombstone: the version that clients see; 0 when there is none; STORE_LSN_PENDING */
 } StoreView;
+
+/* the version of what the transaction in use has written itself: known when it commits */
+#define STORE_LSN_PENDING UINT64_MAX
+
+/*
+ * The clock of expiry: microseconds since 1970, the wall clock but that it never
+ * runs back, across processes, crashes and restarts (store_expiry.c).
+ * store_clock_turn -- once per turn of a process' loop; what store_clock_us says does not change in between.
+ */
+extern uint64 store_clock_now;			/* this process' copy */
+static inline uint64
+store_clock_us(void)
+{
+	return store_clock_now;
+}
+extern void store_clock_turn(void);
 
 /* store_view_* -- only inside the callback that was given the view. */
 extern void store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to);
@@ -69,7 +89,7 @@ typedef enum StoreAction
 {
 	STORE_KEEP,			/* change nothing: the reply is gated by what was seen */
 	STORE_PUT,
-	STORE_DELETE		/* of an existing key only; on an absent one it becomes KEEP */
+	STORE_DELETE		/* of a key that is present; else it becomes KEEP */
 } StoreAction;
 
 #define STORE_PARTS_MAX 4
@@ -77,7 +97,9 @@ typedef struct StoreChange
 {
 	BytePart	part[STORE_PARTS_MAX];	/* the new value, gathered */
 	int			part_count;
-	bool		append_to_old;			/* the new value is the old one followed by the parts */
+	bool		append_to_old;			/* the new value is the old one followed by the parts; without parts: the same value again */
+	bool		keep_expiry;			/* an existing key's deadline stays */
+	uint64		expiry;					/* else: the new one's deadline (after store_clock_us()); 0: never */
 } StoreChange;
 
 /*
@@ -91,7 +113,8 @@ typedef struct StoreWritten
 {
 	bool		changed;
 	bool		existed;	/* before; false where a blind write did not look */
-	Lsn			gate;		/* the new version if changed, else that of what was seen */
+	Lsn			gate;		/* of the reply: the new version if changed, else that of what was seen; or the map's, if that is higher */
+	Lsn			version;	/* the new version if changed (STORE_LSN_PENDING in a transaction), else that of what was seen */
 } StoreWritten;
 
 /* store_write -- 'out' is set whatever the status: an error that a decision led to is gated as well. */
@@ -196,6 +219,58 @@ typedef struct StoreCountJob
 	uint8		from[KEY_MAX];
 } StoreCountJob;
 extern StoreStatus store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate) attribute_must_check;
+
+/* ---- transactions: store_txn.c ---- */
+/*
+ * StoreTxn -- several reads and writes that happen as one.  Private memory of the
+ * process that runs it; nothing is locked before store_txn_commit.
+ *
+ * While a transaction is in use (store_txn_use), every store_ function of this
+ * process speaks of the database as the transaction sees it: what it wrote itself,
+ * else what is there; it notes which version of which key it was shown, and which
+ * ranges it walked.  Writes stay in its private memory.  So commands run in it as
+ * they are, over as many turns as they need, and may park.
+ *
+ * store_txn_commit puts a descriptor leaf on every key that was read, written or
+ * watched, and looks whether all versions still are what was shown: then it
+ * writes one log record, and one CAS makes all of it visible.  STORE_CHANGED: they
+ * are not: the commands must run again from the beginning, after store_txn_reset.
+ */
+typedef struct StoreTxn StoreTxn;
+
+typedef struct StoreCommitted
+{
+	Lsn			version;		/* of everything that was written; LSN_NONE: nothing was */
+	Lsn			gate;			/* of the reply */
+	bool		broken;			/* a watched key has changed, or an assertion fails: nothing was done */
+} StoreCommitted;
+
+extern StoreTxn *store_txn_create(void);
+extern void store_txn_destroy(StoreTxn *txn);	/* withdraws what it has announced */
+extern void store_txn_reset(StoreTxn *txn);		/* as new, but for watched keys, announced ranges, and the number of attempts */
+extern void store_txn_use(StoreTxn *txn);		/* NULL: none */
+extern StoreTxn *store_txn_in_use(void);
+/* store_txn_watch -- the key must have this version (as store_read_head showed it: lsn, exists) when the transaction commits; any time before. */
+extern void store_txn_watch(StoreTxn *txn, const StoreKey *key, Lsn version, bool existed);
+/* store_txn_break -- an assertion has failed: the commit will say broken, gated by what was seen. */
+extern void store_txn_break(StoreTxn *txn);
+/*
+ * store_txn_commit -- STORE_PARK_*: call again.  Also when nothing was written: then
+ * all that was read is made sure to have been there at one moment.
+ */
+extern StoreStatus store_txn_commit(StoreTxn *txn, StoreCommitted *out) attribute_must_check;
+/* store_txn_bytes -- log that it would take so far; above store_txn_bytes_max() it is refused (STORE_TXN_TOO_LARGE). */
+extern uint64 store_txn_bytes(const StoreTxn *txn);
+extern uint64 store_txn_bytes_max(void);
+/*
+ * store_txn_range -- nobody else writes keys of 'db' with this prefix until the
+ * transaction ends: STORE_PARK_MAP until that holds.  Walks and counts in a
+ * transaction ask for their range themselves.
+ */
+extern StoreStatus store_txn_range(StoreTxn *txn, uint32 db, const void *prefix, uint32 prefix_len) attribute_must_check;
+
+/* ---- snapshots: store_snapshot.c ---- */
+typedef struct StoreSnapshot StoreSnapshot;
 
 /* ---- SCAN cursors: numbers that every worker understands (region STORE) ---- */
 /* store_cursor_save -- remembers the key to go on after; 0: out of memory.  The number is never 0. */

@@ -85,6 +85,7 @@ typedef struct StoreShared
 	uint64		magic;
 	alignas(CACHE_LINE) ArtRoot root;
 	alignas(CACHE_LINE) _Atomic uint32 map_change;	/* 0, or announcing slot + 1 */
+	_Atomic uint32 ranges_announced;				/* seq_cst [store-announce]: how many ranges transactions hold */
 	_Atomic uint32 next_tree_id;					/* under the announcement */
 	_Atomic uint32 tree_of_db[DATABASE_COUNT];		/* release [store-map] after map_lsn */
 	_Atomic uint64 map_lsn[DATABASE_COUNT];			/* LSN of the record that last changed this database */
@@ -102,6 +103,60 @@ typedef struct StoreShared
 } StoreShared;
 
 extern StoreShared *store_shared;
+
+/* ---- the index of deadlines ---- */
+/*
+ * A system tree: key = tree id STORE_DEADLINE_TREE, deadline (8 bytes, big-endian,
+ * microseconds), then the whole key (tree id, user's bytes) that it is about.  An
+ * entry is a hint: a key with a deadline has an entry for that deadline or an
+ * earlier one.
+ */
+#define STORE_DEADLINE_TREE UINT32_C(0xffffff01)
+
+/* StoreHint -- an entry about to be put in, by the writer of the key itself; store_expiry.c */
+typedef struct StoreHint
+{
+	bool		wanted;
+	ArtPos		pos;
+	Off			leaf;
+	uint8		key[KEY_MAX];
+	uint32		key_len;
+} StoreHint;
+
+/* store__hint_prepare -- inside the epoch, before the reservation: takes memory.  'key' with tree id. */
+extern ArtResult store__hint_prepare(StoreHint *hint, const uint8 *key, uint32 key_len, uint64 expiry);
+/* store__hint_publish -- between reservation and publishing the key: the entry is there with this lsn; false: start over. */
+extern bool store__hint_publish(StoreHint *hint, Lsn lsn);
+extern void store__hint_abandon(StoreHint *hint);	/* harmless after publishing, and twice */
+/* store__hint_needed -- does a new deadline need an entry, seen what is replaced? */
+static inline bool
+store__hint_needed(const StoreView *old, uint64 expiry)
+{
+	return expiry != 0 && (!old->present || old->expiry == 0 || old->expiry > expiry);
+}
+/* store__expired_gate -- an answer shows that a deadline has passed: raises the gate to a log record that says so.  Inside the epoch; may park. */
+extern StoreStatus store__expired_gate(uint64 expiry, Lsn *gate);
+
+/* ---- leaves as others must see them ---- */
+/* store__resolve -- the plain leaf that counts in place of a descriptor leaf (store_txn.c); NULL: none, look in the base. */
+extern const Leaf *store__resolve_descriptor(const Leaf *leaf);
+static inline const Leaf *
+store__resolve(const Leaf *leaf)
+{
+	return likely(leaf == NULL || (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0) ? leaf : store__resolve_descriptor(leaf);
+}
+/* store__view_leaf -- the view of a leaf (resolved; NULL: absent). */
+extern void store__view_leaf(StoreView *view, const Leaf *leaf);
+
+/* ---- links for snapshots: inside the epoch, before the new leaf is published ---- */
+typedef struct StoreOpen
+{
+	bool		any;			/* some snapshot is open: the new leaf needs a link word */
+	uint64		snapshot;		/* STORE_SNAPSHOT_* or the position */
+} StoreOpen;
+extern void store__open_snapshots(StoreOpen *open);
+/* store__link_for -- what a leaf with this lsn that replaces 'old' leads to. */
+extern Off store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn);
 
 /* store__build_key -- tree id and user's bytes into this thread's key buffer; the length. */
 extern uint32 store__build_key(uint8 *to, uint32 tree_id, const void *data, uint32 len);
@@ -134,6 +189,46 @@ store__evict_cut(void)
 extern BaseKeep *store__keep(void);
 extern void store__keep_make(void);
 extern void store__view_base(StoreView *view, const BaseValue *value);
+
+/* Look -- what became of looking for a key */
+typedef enum Look
+{
+	LOOK_DONE,				/* the view is set */
+	LOOK_NO_KEEP,			/* outside the epoch: store__keep_make, look again */
+	LOOK_MISS,				/* outside the epoch: base_read_start, park */
+	LOOK_CORRUPT
+} Look;
+/* store__look_in_base -- inside the epoch; the overlay has no leaf. */
+extern Look store__look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view);
+/* store__look -- inside the epoch: overlay, then base; *in_overlay: where it was decided. */
+extern Look store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view);
+/* store__look_failed -- outside the epoch; STORE_OK: look again. */
+extern StoreStatus store__look_failed(Look result);
+
+typedef enum WriteLook
+{
+	WRITE_BLIND,			/* the decision looks at nothing */
+	WRITE_HEAD,				/* at whether the key exists, and its version */
+	WRITE_VALUE
+} WriteLook;
+
+/* ---- the transaction in use by this process; NULL: none (store_txn.c) ---- */
+extern _Thread_local StoreTxn *store__txn;
+extern StoreStatus store__txn_write(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, StoreWritten *out);
+extern StoreStatus store__txn_read(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate);
+/* store__write_parked -- may a writer of this key (with tree id) go on, now that it is inside its epoch?  Some range is announced by somebody else, or the map is changing. */
+extern bool store__write_blocked_by(const uint8 *key, uint32 key_len);
+static inline bool
+store__write_blocked(const uint8 *key, uint32 key_len)
+{
+	/* seq_cst [store-announce]: the epoch's fence precedes these loads, an announcement its grace period */
+	if (likely(atomic_load_explicit(&store_shared->map_change, memory_order_seq_cst) == 0 &&
+			   atomic_load_explicit(&store_shared->ranges_announced, memory_order_seq_cst) == 0))
+		return false;
+	return store__write_blocked_by(key, key_len);
+}
+/* store__meet_descriptor -- a writer has found a descriptor leaf, inside its epoch: finishes what is decided; STORE_OK: start over at once; STORE_PARK_MAP: it is not decided, later. */
+extern StoreStatus store__meet_descriptor(const Leaf *leaf);
 
 /* store__base_publish -- checkpointer (step 6) and startup: 'next' becomes the root in force. */
 extern void store__base_publish(const StoreBase *next);

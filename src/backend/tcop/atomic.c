@@ -1,0 +1,155 @@
+/*
+ * atomic.c -- commands that happen as one, whatever number of keys they have.
+ *
+ * A transaction locks nothing before it commits (store_txn.c), so a command runs
+ * in it over as many turns as it needs.  What it was shown may have changed when
+ * it commits: then it begins anew.  Somebody else's commit was the reason each
+ * time, so all together get on; who has been unlucky for long waits a little
+ * longer each time, so that one of those who contend gets through alone.
+ */
+#include "common/c.h"
+#include "tcop/stats.h"
+#include "tcop/tcop_internal.h"
+
+#define TRIES_PER_RUN 4
+#define BACKOFF_US 50
+#define BACKOFF_MAX_US 5000
+
+/* fresh -- the command as if it had not run yet. */
+static void
+fresh(Session *s)
+{
+	output_cut(&s->out, s->out_start);
+	tcop__effects_drop(s);
+	if (s->state != NULL)
+		tcop__state_drop(s);
+	s->step = 0;
+	s->count = 0;
+	s->pending_count = 0;
+	store_txn_reset(s->txn);
+}
+
+bool
+tcop__commit(Session *s, StoreCommitted *out, TcopResult *result, bool *again)
+{
+	StoreStatus status = store_txn_commit(s->txn, out);
+
+	*again = status == STORE_CHANGED;
+	*result = TCOP_DONE;
+	if (*again)
+	{
+		stats_add(STAT_RETRIES, 1);
+		return false;
+	}
+	if (out->gate > s->gate)
+		s->gate = out->gate;
+	if (!tcop__status(s, status, result))
+		return false;
+	if (out->version != LSN_NONE)
+	{
+		s->wrote = true;
+		if (out->version > s->last_write_lsn)
+			s->last_write_lsn = out->version;
+		tcop__patch_versions(s, out->version);
+	}
+	return true;
+}
+
+/* end -- committed, or refused with an error. */
+static TcopResult
+end(Session *s)
+{
+	store_txn_destroy(s->txn);
+	s->txn = NULL;
+	s->txn_body_done = false;
+	if (s->out.errors != s->out_errors)
+		tcop__effects_drop(s);
+	return TCOP_DONE;
+}
+
+TcopResult
+tcop__atomically(Session *s, TcopResult (*body)(Session *s))
+{
+	if (store_txn_in_use() != NULL)
+		return body(s);			/* within EXEC */
+	if (s->txn == NULL)
+		s->txn = store_txn_create();
+	for (uint32 tries = 0; tries < TRIES_PER_RUN; tries++)
+	{
+		StoreCommitted out;
+		TcopResult	result = TCOP_DONE;
+		bool		again;
+
+		if (!s->txn_body_done)
+		{
+			store_txn_use(s->txn);
+			result = body(s);
+			store_txn_use(NULL);
+		}
+		if (result != TCOP_DONE)
+			return result;
+		if (s->out.errors != s->out_errors)
+			return end(s);		/* it has been refused; what it showed is in its gate already */
+		s->txn_body_done = true;
+		if (tcop__commit(s, &out, &result, &again))
+			return end(s);
+		if (!again)
+			return result == TCOP_DONE ? end(s) : result;	/* parked: next time the commit alone */
+		s->txn_body_done = false;
+		fresh(s);
+	}
+	s->deadline_us = tcop_now_us + Min((uint64) BACKOFF_US << Min(s->txn_tries, 10u), (uint64) BACKOFF_MAX_US);
+	s->txn_tries++;
+	return TCOP_LATER;
+}
+
+/* ---- versions that are known when the transaction commits ---- */
+
+/*
+ * A pending version stands in the reply as 0, and the session keeps its place; after
+ * the commit the reply is written anew from the first of them on.
+ */
+void
+tcop__reply_version(Session *s, Lsn version)
+{
+	if (version != STORE_LSN_PENDING)
+	{
+		reply_int(&s->out, (int64) version);
+		return;
+	}
+	if (s->pending_count == s->pending_size)
+	{
+		s->pending_size = s->pending_size * 2 + 16;
+		s->pending = realloc(s->pending, s->pending_size * sizeof(uint64));
+		Verify(s->pending != NULL);
+	}
+	s->pending[s->pending_count++] = s->out.appended;
+	reply_int(&s->out, 0);
+}
+
+void
+tcop__patch_versions(Session *s, Lsn version)
+{
+	size_t		len;
+	uint8	   *reply;
+	uint64		from;
+	uint64		start = s->pending_count > 0 ? s->pending[0] : 0;
+
+	if (likely(s->pending_count == 0))
+		return;
+	len = (size_t) (s->out.appended - start);
+	reply = malloc(len);
+	Verify(reply != NULL);
+	output_copy_tail(&s->out, start, reply);
+	output_cut(&s->out, start);
+	from = start;
+	for (uint32 i = 0; i < s->pending_count; i++)
+	{
+		output_append(&s->out, reply + (from - start), (size_t) (s->pending[i] - from));
+		reply_int(&s->out, (int64) version);
+		from = s->pending[i] + strlen(":0\r\n");
+	}
+	output_append(&s->out, reply + (from - start), len - (size_t) (from - start));
+	free(reply);
+	s->pending_count = 0;
+}

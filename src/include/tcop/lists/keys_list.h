@@ -1,0 +1,5 @@
+/* keys_list.h -- commands on keys, whatever their value; part of commands_list.h (X-macro, no include guard). */
+COMMAND(del, "del", -2, CMD_WRITE, 1, -1, 1, "RM delete", "generic", ACL_KEYSPACE, "1.0.0", "request_policy:multi_shard response_policy:agg_sum", "key [key ...]", "O(N) where N is the number of keys", "Deletes keys; the reply is how many there were.")
+COMMAND(del, "unlink", -2, CMD_WRITE | CMD_FAST, 1, -1, 1, "RM delete", "generic", ACL_KEYSPACE, "4.0.0", "request_policy:multi_shard response_policy:agg_sum", "key [key ...]", "O(N) where N is the number of keys", "Deletes keys, as DEL, which never takes a value's memory apart while the client waits.")
+COMMAND(exists, "exists", -2, CMD_READONLY | CMD_FAST, 1, -1, 1, "RO", "generic", ACL_KEYSPACE, "1.0.0", "request_policy:multi_shard response_policy:agg_sum", "key [key ...]", "O(N) where N is the number of keys", "Tells how many of the keys exist; a key named twice counts twice.")
+COMMAND(type, "type", 2, CMD_READONLY | CMD_FAST, 1, 1, 1, "RO", "generic", ACL_KEYSPACE, "1.0.0", "", "key", "O(1)", "Tells the type of a value: string, or none.")
