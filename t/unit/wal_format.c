@@ -123,7 +123,7 @@ test_header_values(void **state)
 	REFUSED(bad.continues_lsn = 4 * MIB - 3, "continues from");
 	REFUSED(bad.ring_size = 0, "wal_buffers");
 	/* another version, sealed: says so; damaged: says that too */
-	h.version = 2;
+	h.version = WAL_VERSION + 1;
 	assert_false(wal_segment_header_valid(&h, &why));
 	assert_non_null(strstr(why, "checksum is wrong, or another format version"));
 	h.crc = crc32c_extend(0, &h, offsetof(WalSegmentHeader, crc));

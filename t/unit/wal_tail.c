@@ -493,6 +493,7 @@ test_headers(void **state)
 	WalSegmentHeader good;
 	uint64		other_system = 42;
 	uint32		two = 2;
+	uint32		other_version = WAL_VERSION + 1;
 	uint64		size = 2 * MIB;
 
 	(void) state;
@@ -513,7 +514,7 @@ test_headers(void **state)
 		edit_header(segment, offsetof(WalSegmentHeader, timeline), &two, 4, true);
 		refused(&c, FIRST, name, "is of timeline 2, this directory is on timeline 1");
 		unit_edit(segment, 0, &good, sizeof(good));
-		edit_header(segment, offsetof(WalSegmentHeader, version), &two, 4, true);
+		edit_header(segment, offsetof(WalSegmentHeader, version), &other_version, 4, true);
 		refused(&c, FIRST, name, "offset 0", "another format version");
 		unit_edit(segment, 0, &good, sizeof(good));
 		edit_header(segment, offsetof(WalSegmentHeader, seed), &two, 4, false);

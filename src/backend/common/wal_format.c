@@ -114,3 +114,53 @@ wal_type_name(uint8 type)
 			return NULL;
 	}
 }
+
+/* change_of -- one change: a head's fields, then its bytes at body[*at]. */
+static bool
+change_of(uint8 type, uint8 flags, uint16 key_len, uint64 value_len, const uint8 *body, size_t body_len, size_t *at, WalChange *out)
+{
+	size_t		head = key_len + (type == WAL_PUT && (flags & WAL_FLAG_EXPIRY) ? sizeof(uint64) : 0);
+
+	if (head > body_len - *at || value_len > body_len - *at - head)
+		return false;
+	if (type == WAL_MAP ? key_len != 0 || value_len != sizeof(WalMapBody) : key_len < 4)
+		return false;
+	out->type = type;
+	out->flags = flags;
+	out->key_len = key_len;
+	out->key = body + *at;
+	out->expiry = 0;
+	if (head > key_len)
+		memcpy(&out->expiry, body + *at + key_len, sizeof(uint64));
+	out->value = body + *at + head;
+	out->value_len = value_len;
+	*at += head + value_len;
+	return true;
+}
+
+bool
+wal_next_change(const WalRecordHeader *h, const uint8 *body, size_t body_len, size_t *at, WalChange *out, bool *bad)
+{
+	WalTxnChange head;
+
+	*bad = false;
+	if (*at == body_len || h->type == WAL_VOID)
+		return false;
+	if (h->type != WAL_TXN)
+	{
+		size_t		fixed = h->key_len + (h->type == WAL_PUT && (h->flags & WAL_FLAG_EXPIRY) ? sizeof(uint64) : 0);
+
+		*bad = (h->type != WAL_PUT && h->type != WAL_DELETE && h->type != WAL_MAP) || fixed > body_len ||
+			!change_of(h->type, h->flags, h->key_len, body_len - fixed, body, body_len, at, out);
+		return !*bad;
+	}
+	*bad = true;
+	if (body_len - *at < sizeof(head))
+		return false;
+	memcpy(&head, body + *at, sizeof(head));
+	*at += sizeof(head);
+	if (head.type != WAL_PUT && head.type != WAL_DELETE && head.type != WAL_MAP)
+		return false;
+	*bad = !change_of(head.type, head.flags, head.key_len, head.value_len, body, body_len, at, out);
+	return !*bad;
+}

@@ -474,6 +474,10 @@ error_store(Session *s, StoreStatus status)
 		case STORE_CORRUPT:
 			reply_error(&s->out, "CORRUPT %s", base_keep_error(s->keep));
 			break;
+		case STORE_TXN_TOO_LARGE:
+			reply_error(&s->out, "ERR transaction too large (%llu bytes, maximum %llu)",
+						(unsigned long long) store_txn_bytes(s->txn), (unsigned long long) store_txn_bytes_max());
+			break;
 		default:
 			NotReached();
 	}

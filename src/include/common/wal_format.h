@@ -30,7 +30,7 @@
 #define WAL_HEADER_SIZE 4096
 #define WAL_BLOCK 4096
 #define WAL_MAGIC UINT64_C(0x4c41575952455441)
-#define WAL_VERSION 1
+#define WAL_VERSION 2
 #define WAL_RECORD_HEADER 24
 
 /* the one list of record types: number, name, sentence; numbers are retired, never reused */
@@ -38,7 +38,8 @@
 	X(1, VOID, "a reservation given up, or a gap") \
 	X(2, PUT, "a key's new value") \
 	X(3, DELETE, "a key's deletion") \
-	X(4, MAP, "the map of databases to trees")
+	X(4, MAP, "the map of databases to trees") \
+	X(5, TXN, "several changes that happen as one")
 
 enum
 {
@@ -74,6 +75,32 @@ typedef struct WalMapBody
 	uint32		reserved;
 } WalMapBody;
 
+/*
+ * A TXN's body: change after change, without padding; each a WalTxnChange, then the
+ * key, the expiry (u64) if flags & WAL_FLAG_EXPIRY, the value.  All of them have the
+ * record's end as their version.  key_len of the record's header is 0.
+ */
+typedef struct WalTxnChange
+{
+	uint8		type;			/* WAL_PUT, WAL_DELETE or WAL_MAP (a WalMapBody as its value, no key) */
+	uint8		flags;			/* WAL_FLAG_* */
+	uint16		key_len;		/* 4 + user's bytes */
+	uint32		value_len;
+} WalTxnChange;
+static_assert(sizeof(WalTxnChange) == 8, "a change's head");
+
+/* WalChange -- a change as it stands in a record; pointers into the record's body */
+typedef struct WalChange
+{
+	uint8		type;
+	uint8		flags;
+	uint16		key_len;
+	uint64		expiry;			/* 0: none */
+	const uint8 *key;
+	const uint8 *value;
+	uint64		value_len;
+} WalChange;
+
 typedef struct WalSegmentHeader
 {
 	uint64		magic;
@@ -97,6 +124,11 @@ extern bool wal_segment_parse_name(const char *name, Lsn *first_lsn);
 extern uint32 wal_record_crc(uint32 body_crc, const WalRecordHeader *h, uint64 seed);
 extern void wal_segment_header_seal(WalSegmentHeader *h);
 extern bool wal_segment_header_valid(const WalSegmentHeader *h, const char **why);
+/*
+ * wal_next_change -- the changes of a PUT, DELETE, MAP or TXN record, one after the
+ * other: *at is 0 before the first.  False: there are no more; *bad: the body is not what its header says.
+ */
+extern bool wal_next_change(const WalRecordHeader *h, const uint8 *body, size_t body_len, size_t *at, WalChange *out, bool *bad);
 extern const char *wal_type_name(uint8 type);
 
 #endif

@@ -49,6 +49,8 @@ SETTING_INT(checkpoint_batch_pages, 128, 8, 1024, START, "Pages of 16 kB that a 
 SETTING_SECTION(limits, "Memory and limits")
 SETTING_ENUM(prewarm, PREWARM_SETTING_BACKGROUND, "off=0 background=1", START, "After a start: load keys from disk into memory in the background while there is room, or only as they are read.")
 SETTING_SIZE(max_value_size, 16 * MIB, 1 * KIB, 64 * MIB, START, "Largest value; at most a quarter of wal_buffers less 64 kB, and lowered to that bound where it is not set.")
+SETTING_SIZE(transaction_max_bytes, 0, 0, 1024 * MIB, LIVE, "Log that one transaction may take; 0, and at most: a quarter of wal_buffers.")
+SETTING_TIME_US(txn_stall_us, 10000, 100, 10000000, LIVE, "How long a transaction that is about to commit may hold up a writer of one of its keys; then the writer aborts it.")
 SETTING_SIZE(client_query_buffer_limit, 128 * MIB, 1 * MIB, 1024 * MIB, LIVE, "Unread request bytes kept for one client before it is closed.")
 SETTING_SIZE(client_output_buffer_limit, 256 * MIB, 1 * MIB, 4096 * MIB, LIVE, "Reply bytes kept for one client before it is closed.")
 SETTING_TIME_MS(client_timeout, 0, 0, 86400000, LIVE, "Close a client that is idle this long; 0: never.")

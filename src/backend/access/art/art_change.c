@@ -370,6 +370,73 @@ art_publish(ArtPos *pos, Off leaf)
 	return true;
 }
 
+/* ---- descriptor leaves ---- */
+
+bool
+art_publish_at(ArtPos *pos, Off leaf, ArtPlace *place)
+{
+	place->slot = pos->prepared == 0 ? pos->slot : NULL;	/* else it lies within the node that is hung in */
+	place->word = slot_word(pos->key_bits, TAG_LEAF, leaf);
+	return art_publish(pos, leaf);
+}
+
+bool
+art_raise_key(ArtRoot *root, const void *key, uint32 key_len, Lsn lsn)
+{
+	ArtPos		pos;
+
+	art__begin(&pos, root, key, key_len);
+	return descend(&pos) == DESCENT_DONE && art_raise_dirty(&pos, lsn);
+}
+
+/* swap_at -- the short way: the slot is still there and holds that word. */
+static bool
+swap_at(const ArtPlace *place, const Leaf *expected, Off leaf)
+{
+	uint64		seen = place->word;
+
+	if (place->slot == NULL || slot_ref(seen) != seg_off(expected))
+		return false;
+	/* a node that has been replaced is frozen, in every slot: this fails there */
+	return atomic_compare_exchange_strong_explicit(place->slot, &seen, slot_word(slot_key_bits(seen), TAG_LEAF, leaf),
+												   memory_order_acq_rel,	/* release [art-publish] */
+												   memory_order_relaxed);	/* relaxed: we look again */
+}
+
+/* swap_by_descent -- leaf 0: the slot becomes a null marked with the leaf that goes. */
+static bool
+swap_by_descent(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off leaf)
+{
+	ArtPos		pos;
+
+	art__begin(&pos, root, key, key_len);
+	for (;;)
+	{
+		uint64		seen;
+		uint64		new;
+
+		if (art__descend(&pos) != ART_OK || pos.leaf != expected)
+			return false;
+		new = leaf != 0 ? slot_word(pos.key_bits, TAG_LEAF, leaf) : slot_word(pos.key_bits, TAG_NULL, seg_off(expected));
+		seen = pos.seen_word;
+		if (atomic_compare_exchange_strong_explicit(pos.slot, &seen, new, memory_order_acq_rel,	/* release [art-publish] */
+													memory_order_relaxed))	/* relaxed: we look again */
+			return true;
+	}
+}
+
+bool
+art_swap_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off leaf, const ArtPlace *place)
+{
+	return (place != NULL && swap_at(place, expected, leaf)) || swap_by_descent(root, key, key_len, expected, leaf);
+}
+
+bool
+art_vacate_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected)
+{
+	return swap_by_descent(root, key, key_len, expected, 0);
+}
+
 /* ---- taking away ---- */
 
 bool

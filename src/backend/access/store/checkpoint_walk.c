@@ -279,7 +279,8 @@ add_entry(CheckpointWalk *w, const Leaf *v, uint32 tree, bool open)
 static void
 look_at(CheckpointWalk *w, const Leaf *leaf)
 {
-	const Leaf *v = version_at(leaf, w->cut);
+	/* an undecided transaction lies above the cut: completed has passed it */
+	const Leaf *v = version_at(store__resolve(leaf), w->cut);
 	CheckpointTree *tree;
 	bool		open;
 
@@ -422,7 +423,7 @@ value_of(void *arg, const BaseChange *change, uint64 offset, size_t len, void *t
 		bool		found;
 
 		epoch_enter();
-		v = version_at(art_lookup(&store_shared->root, change->key, change->key_len), w->cut);
+		v = version_at(store__resolve(art_lookup(&store_shared->root, change->key, change->key_len)), w->cut);
 		found = v != NULL && v->lsn == change->lsn && offset + n <= v->value_len;
 		if (found)
 			leaf_copy_value(v, offset, n, to);

@@ -327,7 +327,7 @@ store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 	const Leaf *leaf = store__resolve(found);
 	Look		result;
 
-	if (likely(leaf != NULL || complete))
+	if (likely(leaf != NULL || (complete && found == NULL)))
 	{
 		set_view(view, leaf);
 		if (leaf != NULL && unlikely(evict_mark_recent()))
@@ -748,6 +748,11 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 	{
 		art_abandon(&a->pos);
 		*status = store__meet_descriptor(a->pos.leaf);
+		if (*status == STORE_NO_MEMORY)
+		{
+			*status = STORE_OK;
+			return ATTEMPT_NO_MEMORY;
+		}
 		return *status == STORE_OK ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
 	}
 	if (a->pos.leaf != NULL || a->pos.complete)

@@ -93,10 +93,12 @@ piece(StoreCountJob *job, const StoreBase *base, uint32 tree_id)
 	for (uint32 step = 0; step < COUNT_STEPS; step++)
 	{
 		const Leaf *leaf = art_next(cursor);
+		const Leaf *counted;
 
 		if (leaf == NULL || memcmp(leaf_key(leaf), prefix, prefix_len) != 0)
 			return STEP_END;
-		if (leaf_first(leaf) > base->root.cut)
+		counted = store__resolve(leaf);
+		if (counted != NULL && leaf_first(counted) > base->root.cut)
 		{
 			BaseValue	value;
 
@@ -119,8 +121,9 @@ piece(StoreCountJob *job, const StoreBase *base, uint32 tree_id)
 	return STEP_PIECE;
 }
 
-StoreStatus
-store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
+/* count_outside -- the database as it is but for the transaction in use. */
+static StoreStatus
+count_outside(uint32 db, StoreCountJob *job, Lsn *gate)
 {
 	StoreStatus status = STORE_OK;
 	CountStep	step = STEP_PIECE;
@@ -169,5 +172,24 @@ store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
 		if (base_keep_pending(store__keep()) > 0)
 			status = STORE_PARK_PAGE;
 	}
+	return status;
+}
+
+StoreStatus
+store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
+{
+	StoreStatus status;
+	int64		own = 0;
+
+	if (likely(store__txn == NULL))
+		return count_outside(db, job, gate);
+	/* nobody else's writes in between; then what the transaction itself has made and deleted */
+	status = store_txn_range(store__txn, db, NULL, 0);
+	if (status == STORE_OK)
+		status = store__txn_count(store__txn, db, &own);
+	if (status == STORE_OK)
+		status = count_outside(db, job, gate);
+	if (status == STORE_OK && job->done)
+		job->count = (uint64) ((int64) job->count + own);
 	return status;
 }

@@ -288,74 +288,59 @@ bad_record(const WalRecord *r, const char *what)
 				 "redo at %" LSN_FORMAT ": %s", LSN_ARGS(r->start), what);
 }
 
+/* redo_leaf -- one change of a key. */
 static void
-redo_leaf(RedoState *s, const WalRecord *r)
+redo_leaf(RedoState *s, const WalRecord *r, const WalChange *c)
 {
-	uint16		key_len = r->header->key_len;
-	BytePart	value;
+	BytePart	value = {c->value, c->value_len};
 	uint32		big_endian;
 	uint32		attempts = 0;
 	uint16		leaf_words = 0;
-	uint64		expiry = 0;
-	uint32		head = key_len;		/* of the body, before the value */
 	Off			off;
 
-	if (r->header->type == WAL_PUT && (r->header->flags & WAL_FLAG_EXPIRY))
-		head += sizeof(expiry);
-	if (key_len < 4 || key_len > KEY_MAX || head > r->body_len
-		|| r->body_len - head > VALUE_MAX)
+	if (c->key_len > KEY_MAX || c->value_len > VALUE_MAX)
 	{
 		bad_record(r, "a key or value of impossible length");
 		return;
 	}
-	memcpy(&big_endian, r->body, 4);
+	memcpy(&big_endian, c->key, 4);
 	if (tree_index_of(__builtin_bswap32(big_endian)) < 0)
 	{
 		/* cannot be: writers park while the map changes, so none logs for a tree after its drop */
 		bad_record(r, "a key of a tree that the map of databases does not name");
 		return;
 	}
-	value.data = r->body + head;
-	value.len = r->body_len - head;
 	/* a blind write mostly begins its chain: the word for that is taken at once */
-	if (r->header->type == WAL_DELETE)
+	if (c->type == WAL_DELETE)
 		leaf_words = LEAF_TOMBSTONE;
-	else if ((r->header->flags & WAL_FLAG_UNKNOWN) && !s->bare)
+	else if ((c->flags & WAL_FLAG_UNKNOWN) && !s->bare)
 		leaf_words = LEAF_UNKNOWN;
-	if (head > key_len)
-	{
-		memcpy(&expiry, r->body + key_len, sizeof(expiry));
+	if (c->expiry != 0)
 		leaf_words |= LEAF_HAS_EXPIRY;
-	}
-	while ((off = leaf_build(r->body, key_len, &value, r->header->type == WAL_PUT ? 1 : 0, leaf_words, expiry)) == MEM_NONE)
+	while ((off = leaf_build(c->key, c->key_len, &value, c->type == WAL_PUT ? 1 : 0, leaf_words, c->expiry)) == MEM_NONE)
 	{
 		/* what waits in the batch replaces versions whose memory is wanted here */
 		redo_flush_batch(s);
-		if (!make_room(&attempts, r->body_len))
+		if (!make_room(&attempts, c->value_len))
 			redo_out_of_memory(r->start);
 	}
 	((Leaf *) seg_ptr(off))->lsn = r->end;
 	if (leaf_words & LEAF_UNKNOWN)
 		leaf_set_first(seg_ptr(off), r->end);
-	s->flags[s->count] = r->header->flags;
+	s->flags[s->count] = c->flags;
 	s->leaf[s->count++] = off;
-	s->bytes += r->body_len;
+	s->bytes += c->key_len + c->value_len;
 	if (s->count == REDO_BATCH || s->bytes > REDO_BATCH_BYTES)
 		redo_flush_batch(s);
 }
 
 static void
-redo_map(RedoState *s, const WalRecord *r)
+redo_map(RedoState *s, const WalRecord *r, const WalChange *c)
 {
 	WalMapBody	body;
 
-	if (r->body_len != sizeof(body))
-	{
-		bad_record(r, "a map of databases of impossible length");
-		return;
-	}
 	redo_flush_batch(s);
-	memcpy(&body, r->body, sizeof(body));
+	memcpy(&body, c->value, sizeof(body));
 	store__map_install(&body, r->end);
 	s->tree_id = 0;				/* the index may stand for another tree now */
 }
@@ -364,21 +349,19 @@ static void
 redo_apply(const WalRecord *r, void *arg)
 {
 	RedoState  *s = arg;
+	WalChange	change;
+	size_t		at = 0;
+	bool		bad;
 
-	switch (r->header->type)
+	while (wal_next_change(r->header, r->body, r->body_len, &at, &change, &bad))
 	{
-		case WAL_VOID:
-			break;
-		case WAL_PUT:
-		case WAL_DELETE:
-			redo_leaf(s, r);
-			break;
-		case WAL_MAP:
-			redo_map(s, r);
-			break;
-		default:
-			bad_record(r, "a record of unknown type");
+		if (change.type == WAL_MAP)
+			redo_map(s, r, &change);
+		else
+			redo_leaf(s, r, &change);
 	}
+	if (bad)
+		bad_record(r, "a record of unknown type, or lengths that do not fit");
 }
 
 static void

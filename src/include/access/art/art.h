@@ -164,6 +164,28 @@ extern bool art_sweep(ArtRoot *root, const void *prefix, uint32 prefix_len,
 extern bool art_replace_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off copy);
 
 /*
+ * ---- for transactions, which hold a key's place by a descriptor leaf ----
+ *
+ * art_publish_at    art_publish, that remembers the place where it is cheap to find
+ * art_raise_key     as art_raise_dirty, for a key whose leaf is in the tree; takes no
+ *                   memory and helps nobody; false: a node on the way is frozen
+ * art_swap_leaf     one CAS expected -> leaf (of the same key; its lsn has been raised
+ *                   on the path); place may be NULL.  False: the word is not that leaf any more
+ * art_vacate_leaf   one CAS expected -> null, but a null that differs from every one that
+ *                   stood there before: who saw that null must not find it again, for what
+ *                   he decided by it may be over (store_txn.c)
+ */
+typedef struct ArtPlace
+{
+	_Atomic uint64 *slot;		/* NULL: not known */
+	uint64		word;			/* that was put there */
+} ArtPlace;
+extern bool art_publish_at(ArtPos *pos, Off leaf, ArtPlace *place);
+extern bool art_raise_key(ArtRoot *root, const void *key, uint32 key_len, Lsn lsn);
+extern bool art_swap_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, Off leaf, const ArtPlace *place);
+extern bool art_vacate_leaf(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected);
+
+/*
  * art_seek_dirty -- as art_seek forward, for a checkpoint's walk: art_next then skips
  * every subtree whose dirty LSN is at or below 'committed', in whole units rounded
  * down, unless it is ALWAYS; leaves are returned whatever their lsn.

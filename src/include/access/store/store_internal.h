@@ -78,7 +78,20 @@ typedef struct StoreCounts
 	_Atomic uint64 blind;			/* leaves published with UNKNOWN and a u of their own, ever */
 	_Atomic uint64 linked;			/* leaves published with a link, ever */
 	_Atomic uint64 promoted;
+	_Atomic uint64 txn_committed;	/* transactions */
+	_Atomic uint64 txn_aborted;		/* of others, because they stood still */
 } StoreCounts;
+
+/* StoreRange -- nobody but its transaction writes keys of a tree with this prefix.  Filled before its ticket, which is
+ * never used twice; who reads an old prefix beside a new ticket is inside an epoch that the new one's grace period waits for. */
+#define STORE_RANGES 16
+typedef struct StoreRange
+{
+	_Atomic uint64 ticket;			/* seq_cst [store-announce]; 0: free */
+	uint32		tree_id;
+	uint32		prefix_len;
+	uint8		prefix[KEY_MAX];	/* with tree id */
+} StoreRange;
 
 typedef struct StoreShared
 {
@@ -97,6 +110,9 @@ typedef struct StoreShared
 	_Atomic uint64 snapshot;						/* seq_cst [store-snapshot]: checkpointer */
 	_Atomic uint32 map_lock;						/* 0, or holder's slot + 1 */
 	StoreBase	base[STORE_BASES];
+	_Atomic uint32 range_lock;						/* 0, or holder's slot + 1 */
+	uint64		range_tickets;						/* given out; under range_lock */
+	StoreRange	range[STORE_RANGES];
 	alignas(CACHE_LINE) _Atomic uint64 cursor_next;
 	_Atomic uint64 cursor[STORE_CURSORS];			/* Off of a StoreCursorBlock; release [store-cursor] */
 	StoreCounts counts[];							/* one per process slot */
@@ -123,6 +139,18 @@ typedef struct StoreHint
 	uint32		key_len;
 } StoreHint;
 
+/* store__hint_key -- an entry's key for a key with tree id; its length. */
+static inline uint32
+store__hint_key(uint8 *to, const uint8 *key, uint32 key_len, uint64 expiry)
+{
+	uint32		tree = __builtin_bswap32(STORE_DEADLINE_TREE);
+	uint64		deadline = __builtin_bswap64(expiry);
+
+	memcpy(to, &tree, 4);
+	memcpy(to + 4, &deadline, 8);
+	memcpy(to + 12, key, key_len);
+	return key_len + 12;
+}
 /* store__hint_prepare -- inside the epoch, before the reservation: takes memory.  'key' with tree id. */
 extern ArtResult store__hint_prepare(StoreHint *hint, const uint8 *key, uint32 key_len, uint64 expiry);
 /* store__hint_publish -- between reservation and publishing the key: the entry is there with this lsn; false: start over. */
@@ -228,7 +256,17 @@ store__write_blocked(const uint8 *key, uint32 key_len)
 	return store__write_blocked_by(key, key_len);
 }
 /* store__meet_descriptor -- a writer has found a descriptor leaf, inside its epoch: finishes what is decided; STORE_OK: start over at once; STORE_PARK_MAP: it is not decided, later. */
-extern StoreStatus store__meet_descriptor(const Leaf *leaf);
+extern StoreStatus store__meet_descriptor(const Leaf *leaf);	/* STORE_NO_MEMORY: as ART_NO_MEMORY */
+/*
+ * For walks in a transaction: its entries in key order, each written or only read.
+ * store__txn_seek -- index of the first entry at or behind a bound (backward: before it);
+ * store__txn_entry -- false: there is none; the view only if the entry is written.
+ */
+extern int store__txn_seek(StoreTxn *txn, const uint8 *key, uint32 key_len, bool exclusive, bool backward);
+extern bool store__txn_entry(const StoreTxn *txn, int index, const uint8 **key, uint32 *key_len, StoreView *view);
+/* store__txn_count -- by how many keys the transaction changes a database; looks at those that it wrote blindly. */
+extern StoreStatus store__txn_count(StoreTxn *txn, uint32 db, int64 *change);
+extern bool store__txn_entry_written(const StoreTxn *txn, int index);
 
 /* store__base_publish -- checkpointer (step 6) and startup: 'next' becomes the root in force. */
 extern void store__base_publish(const StoreBase *next);

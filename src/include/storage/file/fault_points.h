@@ -31,6 +31,11 @@ FAULT_POINT_ENTRY("wal-reserved", STEP, "a process owns a reservation and has no
 FAULT_POINT_ENTRY("store-before-publish", STEP, "the dirty LSN is raised on the path, the leaf is not published")
 FAULT_POINT_ENTRY("wal-before-fill", STEP, "a record is published and not filled in")
 FAULT_POINT_ENTRY("wal-before-idle", STEP, "a record is filled in, the process slot still says OWNED")
+/* transactions */
+FAULT_POINT_ENTRY("txn-hold", STEP, "a transaction that commits has put a descriptor leaf on one more key, or could not")
+FAULT_POINT_ENTRY("txn-reserved", STEP, "it holds all its keys and owns a reservation, nothing is raised")
+FAULT_POINT_ENTRY("txn-before-commit", STEP, "its new leaves have their LSN, it is not committed")
+FAULT_POINT_ENTRY("txn-committed", STEP, "it is committed, its record is not filled in")
 /* making a segment */
 FAULT_POINT_ENTRY("segment-created", STEP, "a new segment file has its temporary name and no content")
 FAULT_POINT_ENTRY("segment-zero-fill", STEP, "a piece of a new segment is zero-filled")

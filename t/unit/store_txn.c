@@ -1,0 +1,563 @@
+/*
+ * store_txn.c -- transactions in one process: what they see, what they leave, what
+ * breaks them; then threads that move amounts between accounts beside single writers.
+ *
+ * The invariants under threads: the sum over all accounts is the same in every
+ * transaction that reads them all; a version names one transaction: all keys that
+ * show it were written by it, with the same mark; the order of versions is the
+ * order in which the counter of a key was raised; nothing is left of descriptors.
+ */
+#include "unit_store.h"
+
+static StoreCommitted committed;
+
+static StoreStatus
+commit(StoreTxn *t)
+{
+	store_txn_use(NULL);
+	return store_txn_commit(t, &committed);
+}
+
+static void
+test_own_writes(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+	StoreWritten w;
+	Lsn			version;
+	Lsn			gate = LSN_NONE;
+
+	(void) state;
+	assert_int_equal(unit_put(0, "a", "old", NULL), STORE_OK);
+	store_txn_use(t);
+	assert_string_equal(unit_get(0, "a", NULL), "old");
+	assert_int_equal(unit_put(0, "a", "new", &w), STORE_OK);
+	assert_true(w.changed && w.existed && w.version == STORE_LSN_PENDING);
+	assert_string_equal(unit_get(0, "a", &version), "new");
+	assert_true(version == STORE_LSN_PENDING);
+	assert_int_equal(unit_blind(0, "b", "other", NULL), STORE_OK);
+	assert_int_equal(unit_put(1, "a", "elsewhere", NULL), STORE_OK);
+	assert_int_equal(unit_put(0, "gone", "x", NULL), STORE_OK);
+	assert_int_equal(unit_delete(0, "gone", &w), STORE_OK);
+	assert_true(w.changed);
+	assert_null(unit_get(0, "gone", NULL));
+	store_txn_use(NULL);
+	/* nobody sees it before */
+	assert_string_equal(unit_get(0, "a", NULL), "old");
+	assert_null(unit_get(0, "b", NULL));
+	assert_int_equal(commit(t), STORE_OK);
+	assert_false(committed.broken);
+	assert_string_equal(unit_get(0, "a", &version), "new");
+	assert_int_equal(version, committed.version);
+	assert_string_equal(unit_get(0, "b", &version), "other");
+	assert_int_equal(version, committed.version);
+	assert_string_equal(unit_get(1, "a", &version), "elsewhere");
+	assert_int_equal(version, committed.version);
+	assert_int_equal(store_count(0, &gate), 2);
+	assert_int_equal(store_count(1, &gate), 1);
+	store_txn_destroy(t);
+	/* a tombstone by a transaction */
+	t = store_txn_create();
+	store_txn_use(t);
+	assert_int_equal(unit_delete(0, "a", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_OK);
+	assert_null(unit_get(0, "a", &version));
+	assert_int_equal(version, committed.version);
+	assert_int_equal(store_count(0, &gate), 1);
+	store_txn_destroy(t);
+}
+
+static void
+test_conflicts(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+
+	(void) state;
+	assert_int_equal(unit_put(0, "read", "1", NULL), STORE_OK);
+	/* a key that was read changes */
+	store_txn_use(t);
+	assert_string_equal(unit_get(0, "read", NULL), "1");
+	assert_int_equal(unit_put(0, "write", "x", NULL), STORE_OK);
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "read", "1", NULL), STORE_OK);	/* the same value is another version */
+	assert_int_equal(commit(t), STORE_CHANGED);
+	assert_null(unit_get(0, "write", NULL));
+	/* again, from the beginning */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_string_equal(unit_get(0, "read", NULL), "1");
+	assert_int_equal(unit_put(0, "write", "y", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_OK);
+	assert_string_equal(unit_get(0, "write", NULL), "y");
+	/* an absent one comes; only reading */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_null(unit_get(0, "absent", NULL));
+	assert_string_equal(unit_get(0, "read", NULL), "1");
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "absent", "not any more", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_CHANGED);
+	/* a blind write does not care */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_int_equal(unit_blind(0, "read", "blind", NULL), STORE_OK);
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "read", "2", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_OK);
+	assert_string_equal(unit_get(0, "read", NULL), "blind");
+	/* shown twice, in two versions */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_string_equal(unit_get(0, "read", NULL), "blind");
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "read", "3", NULL), STORE_OK);
+	store_txn_use(t);
+	assert_string_equal(unit_get(0, "read", NULL), "3");
+	assert_int_equal(commit(t), STORE_CHANGED);
+	/* the databases change their trees */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "write", "late", NULL), STORE_OK);
+	store_txn_use(NULL);
+	{
+		StoreFlushJob job = {0};
+		Lsn			gate = LSN_NONE;
+
+		while (store_flush(0, &job, &gate) != STORE_OK)
+			mem_keep_ahead();
+	}
+	assert_int_equal(commit(t), STORE_CHANGED);
+	assert_null(unit_get(0, "write", NULL));
+	store_txn_destroy(t);
+}
+
+static void
+watch(StoreTxn *t, const char *key)
+{
+	StoreKey	k = {0, (uint32) strlen(key), key};
+	Lsn			version;
+	bool		exists = unit_get(0, key, &version) != NULL;
+
+	store_txn_watch(t, &k, version, exists);
+}
+
+static void
+test_watch(void **state)
+{
+	StoreTxn   *t;
+
+	(void) state;
+	assert_int_equal(unit_put(0, "w", "1", NULL), STORE_OK);
+	for (int i = 0; i < 6; i++)
+	{
+		bool		broken = false;
+
+		t = store_txn_create();
+		watch(t, "w");
+		watch(t, "none");
+		switch (i)
+		{
+			case 0:				/* nothing happens */
+				break;
+			case 1:
+				assert_int_equal(unit_put(0, "w", "1", NULL), STORE_OK);
+				broken = true;
+				break;
+			case 2:				/* deleted and made again */
+				assert_int_equal(unit_delete(0, "w", NULL), STORE_OK);
+				assert_int_equal(unit_put(0, "w", "1", NULL), STORE_OK);
+				broken = true;
+				break;
+			case 3:				/* made and deleted */
+				assert_int_equal(unit_put(0, "none", "1", NULL), STORE_OK);
+				assert_int_equal(unit_delete(0, "none", NULL), STORE_OK);
+				broken = true;
+				break;
+			case 4:				/* the tombstone goes: it is absent as before */
+				unit_store_flush();
+				while (store_sweep_step())
+					unit_store_flush();
+				break;
+			case 5:				/* its own write is no change */
+				break;
+		}
+		store_txn_use(t);
+		if (i == 5)
+			assert_int_equal(unit_put(0, "w", "own", NULL), STORE_OK);
+		assert_int_equal(unit_put(0, "out", "x", NULL), STORE_OK);
+		assert_int_equal(commit(t), STORE_OK);
+		assert_int_equal(committed.broken, broken);
+		assert_int_equal(committed.version != LSN_NONE, !broken);
+		assert_true(committed.gate > 0);
+		store_txn_destroy(t);
+	}
+	/* an assertion */
+	t = store_txn_create();
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "out", "never", NULL), STORE_OK);
+	store_txn_break(t);
+	assert_int_equal(commit(t), STORE_OK);
+	assert_true(committed.broken);
+	assert_string_equal(unit_get(0, "out", NULL), "x");
+	store_txn_destroy(t);
+}
+
+static void
+test_limits(void **state)
+{
+	static char long_value[3000];
+	StoreTxn   *t = store_txn_create();
+	StoreStatus status = STORE_OK;
+	Lsn			before = wal_insert_lsn();
+	int			i;
+
+	(void) state;
+	memset(long_value, 'v', sizeof(long_value) - 1);
+	set_transaction_max_bytes = 100 * KIB;
+	store_txn_use(t);
+	for (i = 0; i < 100 && status == STORE_OK; i++)
+	{
+		char		key[16];
+
+		snprintf(key, sizeof(key), "k%d", i);
+		status = unit_put(0, key, long_value, NULL);
+	}
+	assert_int_equal(status, STORE_TXN_TOO_LARGE);
+	assert_true(i > 30 && i < 40);
+	assert_true(store_txn_bytes(t) > store_txn_bytes_max());
+	assert_int_equal(commit(t), STORE_TXN_TOO_LARGE);
+	assert_null(unit_get(0, "k0", NULL));
+	assert_int_equal(wal_insert_lsn(), before);
+	store_txn_destroy(t);
+	set_transaction_max_bytes = 0;
+}
+
+static void
+test_many_keys(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+	Lsn			gate = LSN_NONE;
+	StoreWritten w;
+
+	(void) state;
+	for (int i = 0; i < 5000; i += 2)
+	{
+		char		key[24];
+
+		snprintf(key, sizeof(key), "many/%05d", i);
+		assert_int_equal(unit_put(0, key, "before", NULL), STORE_OK);
+	}
+	store_txn_use(t);
+	for (int i = 0; i < 5000; i++)
+	{
+		char		key[24];
+
+		snprintf(key, sizeof(key), "many/%05d", i);
+		if (i % 4 == 0)
+			assert_int_equal(unit_delete(0, key, &w), STORE_OK);
+		else
+			assert_int_equal(unit_put(0, key, key, NULL), STORE_OK);
+	}
+	assert_int_equal(commit(t), STORE_OK);
+	store_txn_destroy(t);
+	assert_int_equal(store_count(0, &gate), 3750);
+	for (int i = 0; i < 5000; i++)
+	{
+		char		key[24];
+		const char *value;
+		Lsn			version;
+
+		snprintf(key, sizeof(key), "many/%05d", i);
+		value = unit_get(0, key, &version);
+		assert_int_equal(version, committed.version);
+		if (i % 4 == 0)
+			assert_null(value);
+		else
+			assert_string_equal(value, key);
+	}
+	{
+		ArtStats	stats;
+		char		err[200];
+
+		assert_true(art_check(&store_shared->root, &stats, err, sizeof(err)));
+		assert_int_equal(stats.leaves, 5000);
+		assert_int_equal(stats.tombstones, 1250);
+	}
+}
+
+static void
+test_ranges(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+	StoreTxn   *other = store_txn_create();
+	StoreStatus status;
+
+	(void) state;
+	while ((status = store_txn_range(t, 0, "dir/", 4)) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	assert_int_equal(status, STORE_OK);
+	assert_int_equal(store_txn_range(t, 0, "dir/sub/", 8), STORE_OK);	/* covered */
+	assert_int_equal(unit_put(0, "dir/a", "x", NULL), STORE_PARK_MAP);
+	assert_int_equal(unit_put(0, "dir", "x", NULL), STORE_OK);
+	assert_int_equal(unit_put(1, "dir/a", "x", NULL), STORE_OK);
+	/* overlapping ones wait, whichever is the wider */
+	assert_int_equal(store_txn_range(other, 0, "dir/sub/", 8), STORE_PARK_MAP);
+	assert_int_equal(store_txn_range(other, 0, "", 0), STORE_PARK_MAP);
+	/* a transaction that writes there waits; the owner does not */
+	store_txn_use(other);
+	assert_int_equal(unit_put(0, "dir/b", "x", NULL), STORE_OK);
+	assert_int_equal(commit(other), STORE_PARK_MAP);
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "dir/b", "mine", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_OK);
+	assert_int_equal(commit(other), STORE_CHANGED);	/* it had looked at the key */
+	store_txn_reset(other);
+	store_txn_use(other);
+	assert_int_equal(unit_put(0, "dir/b", "x", NULL), STORE_OK);
+	assert_int_equal(commit(other), STORE_OK);
+	assert_int_equal(unit_put(0, "dir/a", "x", NULL), STORE_OK);
+	/* each holds what the other wants to write: the later one gives way */
+	store_txn_reset(t);
+	store_txn_reset(other);
+	while (store_txn_range(t, 0, "one/", 4) == STORE_PARK_MAP || store_txn_range(other, 0, "two/", 4) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "two/x", "t", NULL), STORE_OK);
+	store_txn_use(other);
+	assert_int_equal(unit_put(0, "one/x", "other", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_PARK_MAP);
+	assert_int_equal(commit(other), STORE_CHANGED);
+	assert_int_equal(commit(t), STORE_OK);
+	store_txn_destroy(t);
+	store_txn_destroy(other);
+	/* one that goes away withdraws */
+	t = store_txn_create();
+	while (store_txn_range(t, 0, "", 0) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	store_txn_destroy(t);
+	assert_int_equal(unit_put(0, "free", "x", NULL), STORE_OK);
+}
+
+/* ---- threads ---- */
+
+#define ACCOUNTS 12
+#define MOVERS 3
+#define AMOUNT 1000
+#define ROUNDS 3000
+
+static _Atomic bool failed;
+static _Atomic int running;
+#define must(condition) \
+	do { if (!(condition)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); atomic_store(&failed, true); } } while (0)
+
+static uint64
+thread_random(uint64 *state)
+{
+	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return *state >> 33;
+}
+
+/* amount_of -- "amount mark"; an account that is not there has nothing. */
+static long
+amount_of(const char *value)
+{
+	return value != NULL ? strtol(value, NULL, 10) : 0;
+}
+
+static StoreStatus
+set_amount(int account, long amount, uint64 mark)
+{
+	char		key[24];
+	char		value[64];
+
+	snprintf(key, sizeof(key), "account/%d", account);
+	if (amount == 0)
+		return unit_delete(0, key, NULL);	/* keys come and go */
+	snprintf(value, sizeof(value), "%ld %llu", amount, (unsigned long long) mark);
+	return unit_put(0, key, value, NULL);
+}
+
+/* move -- one transfer within the transaction in use; false: a store function could not go on. */
+static bool
+move(uint64 *random, uint64 mark)
+{
+	char		key[24];
+	int			from = (int) (thread_random(random) % ACCOUNTS);
+	int			to = (from + 1 + (int) (thread_random(random) % (ACCOUNTS - 1))) % ACCOUNTS;
+	long		have;
+	long		other;
+	long		amount;
+
+	snprintf(key, sizeof(key), "account/%d", from);
+	have = amount_of(unit_get(0, key, NULL));
+	snprintf(key, sizeof(key), "account/%d", to);
+	other = amount_of(unit_get(0, key, NULL));
+	amount = thread_random(random) % 4 == 0 ? have : have / 3;
+	return set_amount(from, have - amount, mark) == STORE_OK && set_amount(to, other + amount, mark) == STORE_OK;
+}
+
+static void *
+mover(void *arg)
+{
+	uint32		slot = (uint32) (uintptr_t) arg;
+	uint64		random = unit_store_seed + slot;
+	StoreTxn   *t;
+
+	proc_attach(slot);
+	t = store_txn_create();
+	for (int i = 0; i < ROUNDS && !atomic_load(&failed); i++)
+	{
+		StoreCommitted out;
+		StoreStatus status;
+
+		do
+		{
+			store_txn_reset(t);
+			store_txn_use(t);
+			must(move(&random, (uint64) slot << 32 | (uint64) i));
+			store_txn_use(NULL);
+			while ((status = store_txn_commit(t, &out)) == STORE_PARK_WAL || status == STORE_PARK_MAP)
+				usleep(20);
+			must(status == STORE_OK || status == STORE_CHANGED);
+		} while (status == STORE_CHANGED);
+		if (i % 64 == 0)
+			mem_keep_ahead();
+	}
+	store_txn_destroy(t);
+	atomic_fetch_sub(&running, 1);
+	return NULL;
+}
+
+/* auditor -- reads all accounts in one transaction: the sum, and which marks go with which versions. */
+static void *
+auditor(void *arg)
+{
+	StoreTxn   *t;
+	uint64		audits = 0;
+
+	proc_attach((uint32) (uintptr_t) arg);
+	t = store_txn_create();
+	while (atomic_load(&running) > 0 && !atomic_load(&failed))
+	{
+		StoreCommitted out;
+		long		sum = 0;
+		Lsn			version[ACCOUNTS];
+		uint64		mark[ACCOUNTS];
+
+		store_txn_reset(t);
+		store_txn_use(t);
+		for (int i = 0; i < ACCOUNTS; i++)
+		{
+			char		key[24];
+			const char *value;
+
+			snprintf(key, sizeof(key), "account/%d", i);
+			value = unit_get(0, key, &version[i]);
+			sum += amount_of(value);
+			mark[i] = value != NULL ? strtoull(strchr(value, ' '), NULL, 10) : 0;
+		}
+		store_txn_use(NULL);
+		if (store_txn_commit(t, &out) != STORE_OK)
+			continue;
+		audits++;
+		must(sum == (long) ACCOUNTS * AMOUNT);
+		for (int i = 0; i < ACCOUNTS; i++)
+		{
+			must(version[i] <= out.gate);
+			for (int k = 0; k < i; k++)
+				if (mark[i] != 0 && mark[k] != 0)
+					must((version[i] == version[k]) == (mark[i] == mark[k]));
+		}
+	}
+	store_txn_destroy(t);
+	return (void *) (uintptr_t) audits;
+}
+
+/* meddler -- single writes and deletes beside: of the accounts the same value again, and keys that come and go next to them. */
+static void *
+meddler(void *arg)
+{
+	uint64		random = unit_store_seed + 99;
+	uint32		n = 0;
+
+	proc_attach((uint32) (uintptr_t) arg);
+	while (atomic_load(&running) > 0 && !atomic_load(&failed))
+	{
+		char		key[40];
+		StoreStatus status;
+
+		/* beside the accounts, and below one: nodes are split over descriptor leaves, grow, collapse */
+		snprintf(key, sizeof(key), "account/%d%c", (int) (thread_random(&random) % ACCOUNTS), (int) ('a' + thread_random(&random) % 20));
+		status = thread_random(&random) % 2 == 0 ? unit_put(0, key, "x", NULL) : unit_delete(0, key, NULL);
+		must(status == STORE_OK || status == STORE_PARK_MAP || status == STORE_PARK_WAL);
+		if (n++ % 64 == 0)
+			mem_keep_ahead();
+	}
+	return NULL;
+}
+
+static void
+test_threads(void **state)
+{
+	pthread_t	thread[MOVERS + 2];
+	void	   *audits;
+	ArtStats	stats;
+	char		err[200];
+	long		sum = 0;
+
+	(void) state;
+	for (int i = 0; i < ACCOUNTS; i++)
+		assert_int_equal(set_amount(i, AMOUNT, (uint64) i + 1), STORE_OK);
+	atomic_store(&running, MOVERS);
+	unit_store_flusher_start(UNIT_STORE_WORKER + 7);
+	for (uintptr_t i = 0; i < MOVERS; i++)
+		pthread_create(&thread[i], NULL, mover, (void *) (UNIT_STORE_WORKER + 1 + i));
+	pthread_create(&thread[MOVERS], NULL, auditor, (void *) (uintptr_t) (UNIT_STORE_WORKER + 4));
+	pthread_create(&thread[MOVERS + 1], NULL, meddler, (void *) (uintptr_t) (UNIT_STORE_WORKER + 5));
+	for (int i = 0; i < MOVERS; i++)
+		pthread_join(thread[i], NULL);
+	pthread_join(thread[MOVERS], &audits);
+	pthread_join(thread[MOVERS + 1], NULL);
+	unit_store_flusher_stop();
+	assert_false(atomic_load(&failed));
+	assert_true((uintptr_t) audits > 0);
+	for (int i = 0; i < ACCOUNTS; i++)
+	{
+		char		key[24];
+
+		snprintf(key, sizeof(key), "account/%d", i);
+		sum += amount_of(unit_get(0, key, NULL));
+	}
+	assert_int_equal(sum, ACCOUNTS * AMOUNT);
+	assert_true(art_check(&store_shared->root, &stats, err, sizeof(err)));
+	/* nothing is held any more */
+	{
+		ArtCursor  *c = art_cursor(0);
+		Leaf	   *leaf;
+
+		epoch_enter();
+		art_seek(c, &store_shared->root, NULL, 0, NULL, 0, false, false);
+		while ((leaf = art_next(c)) != NULL)
+			assert_int_equal(leaf_flags(leaf) & LEAF_DESCRIPTOR, 0);
+		epoch_leave();
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_own_writes, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_conflicts, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_watch, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_limits, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_store_teardown),
+	};
+	const char *given = getenv("ARTERY_SEED");
+
+	unit_store_seed = given != NULL ? strtoull(given, NULL, 0) : (uint64) time(NULL) * 2654435761u + 1;
+	printf("# ARTERY_SEED=%llu\n", (unsigned long long) unit_store_seed);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,178 @@
+/*
+ * unit_store.c -- a store in private memory, for unit tests.
+ */
+#include "unit_store.h"
+
+static const SegmentRegion regions[] = {
+	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
+	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
+	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
+	{REGION_STORE, "store", store_region_size, store_region_init},
+	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
+	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
+	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
+	{REGION_WAL, "wal", wal_region_size, wal_region_init},
+	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
+};
+
+uint64		unit_store_seed;
+
+uint64
+unit_store_random(void)
+{
+	unit_store_seed ^= unit_store_seed << 13;
+	unit_store_seed ^= unit_store_seed >> 7;
+	unit_store_seed ^= unit_store_seed << 17;
+	return unit_store_seed;
+}
+
+int
+unit_store_setup(void **state)
+{
+	(void) state;
+	set_max_value_size = 2 * MIB;
+	segment_create_private(regions, lengthof(regions), 256 * MIB, 16 * MIB, UNIT_STORE_SLOTS);
+	latch_create_all();
+	proc_attach(UNIT_STORE_WORKER);
+	wal_shared->segment_size = 1 * MIB;
+	atomic_store(&wal_shared->insert_word, (UNIT_STORE_FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
+	atomic_store(&wal_shared->completed, UNIT_STORE_FIRST_LSN);
+	atomic_store(&wal_shared->flushed, UNIT_STORE_FIRST_LSN);
+	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
+	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
+		wal_shared->segment[i].seed = i + 1;
+	return 0;
+}
+
+int
+unit_store_teardown(void **state)
+{
+	(void) state;
+	segment_destroy();
+	return 0;
+}
+
+void
+unit_store_flush(void)
+{
+	wal_completed_update();
+	atomic_store(&wal_shared->flushed, wal_completed_lsn());
+	atomic_store(&store_shared->evict_cut, wal_completed_lsn());
+}
+
+static _Atomic bool flusher_stop;
+static pthread_t flusher_thread;
+
+static void *
+flusher(void *arg)
+{
+	proc_attach((uint32) (uintptr_t) arg);
+	while (!atomic_load(&flusher_stop))
+	{
+		Lsn			seen = wal_completed_lsn();
+
+		wal_completed_update();
+		atomic_store(&wal_shared->flushed, wal_completed_lsn());
+		/* evict_cut follows one grace period later, as behind a checkpoint */
+		epoch_wait_grace();
+		atomic_store(&store_shared->evict_cut, seen);
+		(void) store_sweep_step();
+		mem_keep_ahead();
+		usleep(50);
+	}
+	return NULL;
+}
+
+void
+unit_store_flusher_start(uint32 slot)
+{
+	atomic_store(&flusher_stop, false);
+	assert_int_equal(pthread_create(&flusher_thread, NULL, flusher, (void *) (uintptr_t) slot), 0);
+}
+
+void
+unit_store_flusher_stop(void)
+{
+	atomic_store(&flusher_stop, true);
+	pthread_join(flusher_thread, NULL);
+}
+
+static StoreAction
+decide_put(const StoreView *view, StoreChange *change, void *arg)
+{
+	const char *value = arg;
+
+	(void) view;
+	change->part[0] = (BytePart) {value, strlen(value)};
+	change->part_count = 1;
+	return STORE_PUT;
+}
+
+static StoreAction
+decide_delete(const StoreView *view, StoreChange *change, void *arg)
+{
+	(void) change;
+	(void) arg;
+	return view->exists ? STORE_DELETE : STORE_KEEP;
+}
+
+StoreStatus
+unit_put(uint32 db, const char *key, const char *value, StoreWritten *out)
+{
+	StoreKey	k = {db, (uint32) strlen(key), key};
+	StoreWritten dummy;
+
+	return store_write(&k, decide_put, (void *) (uintptr_t) value, out != NULL ? out : &dummy);
+}
+
+StoreStatus
+unit_blind(uint32 db, const char *key, const char *value, StoreWritten *out)
+{
+	StoreKey	k = {db, (uint32) strlen(key), key};
+	StoreWritten dummy;
+
+	return store_write_blind(&k, decide_put, (void *) (uintptr_t) value, out != NULL ? out : &dummy);
+}
+
+StoreStatus
+unit_delete(uint32 db, const char *key, StoreWritten *out)
+{
+	StoreKey	k = {db, (uint32) strlen(key), key};
+	StoreWritten dummy;
+
+	return store_write_head(&k, decide_delete, NULL, out != NULL ? out : &dummy);
+}
+
+typedef struct Got
+{
+	char		value[4096];
+	bool		exists;
+	Lsn			version;
+} Got;
+
+static void
+show_text(const StoreView *view, void *arg)
+{
+	Got		   *got = arg;
+
+	got->exists = view->exists;
+	got->version = view->lsn;
+	if (!view->exists)
+		return;
+	Verify(view->value_len < sizeof(got->value));
+	store_view_copy(view, 0, view->value_len, got->value);
+	got->value[view->value_len] = '\0';
+}
+
+const char *
+unit_get(uint32 db, const char *key, Lsn *version)
+{
+	static _Thread_local Got got;
+	StoreKey	k = {db, (uint32) strlen(key), key};
+	Lsn			gate = LSN_NONE;
+
+	Verify(store_read(&k, show_text, &got, &gate) == STORE_OK);
+	if (version != NULL)
+		*version = got.version;
+	return got.exists ? got.value : NULL;
+}

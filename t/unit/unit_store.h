@@ -1,0 +1,47 @@
+/*
+ * unit_store.h -- what unit tests of access/store share: a store in private memory,
+ * without files; a stand-in for the walwriter; texts in and out.
+ */
+#ifndef ARTERY_UNIT_STORE_H
+#define ARTERY_UNIT_STORE_H
+
+#include "common/c.h"
+
+#include "access/store/checkpoint.h"
+#include "access/store/evict.h"
+#include "access/store/store_internal.h"
+#include "storage/ipc/latch.h"
+#include "storage/mem/heap.h"
+#include "utils/settings.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define UNIT_STORE_FIRST_LSN (1 * MIB)
+#define UNIT_STORE_WORKER 4			/* process slots from here on are workers */
+#define UNIT_STORE_SLOTS 12
+
+extern uint64 unit_store_seed;		/* of unit_store_random; ARTERY_SEED */
+extern uint64 unit_store_random(void);
+
+/* setup and teardown for cmocka; this thread becomes the first worker */
+extern int	unit_store_setup(void **state);
+extern int	unit_store_teardown(void **state);
+/* unit_store_flush -- all is flushed, and may leave memory, as if a checkpoint had put nothing into the base. */
+extern void unit_store_flush(void);
+/* unit_store_flusher_start / _stop -- a thread that does so again and again, in that process slot, and sweeps. */
+extern void unit_store_flusher_start(uint32 slot);
+extern void unit_store_flusher_stop(void);
+
+/* texts: key and value end with a zero byte, which is not part of them */
+extern StoreStatus unit_put(uint32 db, const char *key, const char *value, StoreWritten *out);
+extern StoreStatus unit_delete(uint32 db, const char *key, StoreWritten *out);
+extern StoreStatus unit_blind(uint32 db, const char *key, const char *value, StoreWritten *out);
+/* unit_get -- the value in this thread's buffer, or NULL; *version may be NULL. */
+extern const char *unit_get(uint32 db, const char *key, Lsn *version);
+
+#endif
