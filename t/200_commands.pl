@@ -363,7 +363,7 @@ subtest 'COMMAND' => sub {
 	my %docs = map { $_->[1] } @{$wire->command('COMMAND', 'DOCS')->[1]};
 	is(join(' ', sort keys %docs), join(' ', sort @names), 'DOCS has a page for each');
 	my %set = map { $_->[1] } @{$docs{set}};
-	is_deeply([map { my %argument = map { $_->[1] } @{$_->[1]}; $argument{name} } @{$set{arguments}}], [qw(key value nx_xx get)], 'arguments of SET');
+	is_deeply([map { my %argument = map { $_->[1] } @{$_->[1]}; $argument{name} } @{$set{arguments}}], [qw(key value nx_xx_ifeq_ifne_ifdeq_ifdne_ifversion get ex_px_exat_pxat_keepttl version)], 'arguments of SET');
 	my @list = map { $_->[1] } @{$wire->command('COMMAND', 'LIST')->[1]};
 	ok((grep { $_ eq 'client|durability' } @list), 'LIST has sub-commands');
 	is_deeply([map { $_->[1] } @{$wire->command('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', '*SET')->[1]}], [qw(reset set getset mset config|set)], 'LIST FILTERBY PATTERN');

@@ -9,11 +9,24 @@
  */
 #include "common/c.h"
 #include "tcop/stats.h"
-#include "tcop/tcop_internal.h"
+#include "tcop/strings_internal.h"
 
 #define SCRATCH_KEPT (256 * KIB)
 
 /* ---- reading ---- */
+
+void
+tcop__looked(Session *s, uint32 i, bool exists)
+{
+	stats_add(exists ? STAT_HITS : STAT_MISSES, 1);
+	if (!exists)
+	{
+		StoreKey	key = tcop__key(s, i);
+
+		tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
+	}
+}
+
 typedef struct GetState
 {
 	ValueRead	value;
@@ -78,7 +91,7 @@ tcop__get(Session *s)
 		return get_long(s, &key, s->state);
 	if (!tcop__status(s, tcop__read_value(s, &key, &value), &result))
 		return result;
-	stats_add(value.exists ? STAT_HITS : STAT_MISSES, 1);
+	tcop__looked(s, 1, value.exists);
 	if (!value.exists)
 		reply_null(&s->out);
 	else if (unlikely(!value.shown))
@@ -117,7 +130,7 @@ tcop__strlen(Session *s)
 		return TCOP_DONE;
 	if (!tcop__status(s, store_read_head(&key, show_length, &read, &s->gate), &result))
 		return result;
-	stats_add(read.exists ? STAT_HITS : STAT_MISSES, 1);
+	tcop__looked(s, 1, read.exists);
 	reply_int(&s->out, read.exists ? (int64) read.len : 0);
 	return TCOP_DONE;
 }
@@ -134,20 +147,8 @@ tcop__mget(Session *s)
 static uint8 *scratch;
 static uint64 scratch_size;
 
-typedef struct OldValue
-{
-	bool		exists;
-	bool		taken;
-	uint64		len;
-} OldValue;
-
-/*
- * old_value_take -- in a decision: copies the value that is about to be replaced.
- * False: the buffer is too short; the decision keeps everything as it is, and
- * the command decides again after scratch_grow.
- */
-static bool
-old_value_take(const StoreView *view, OldValue *old)
+bool
+tcop__old_take(const StoreView *view, OldValue *old)
 {
 	old->exists = view->exists;
 	old->len = view->value_len;
@@ -166,9 +167,8 @@ scratch_grow(uint64 len)
 	Verify(scratch != NULL);
 }
 
-/* old_value_reply -- the old value or nil; gives an unusually long buffer back. */
-static void
-old_value_reply(Session *s, const OldValue *old)
+void
+tcop__old_reply(Session *s, const OldValue *old)
 {
 	if (!old->exists)
 		reply_null(&s->out);
@@ -182,59 +182,12 @@ old_value_reply(Session *s, const OldValue *old)
 	}
 }
 
-typedef struct SetArg
-{
-	const BytePart *value;
-	bool		only_absent;	/* NX */
-	bool		only_present;	/* XX */
-	bool		get;
-	OldValue	old;
-} SetArg;
-
-static StoreAction
-decide_set(const StoreView *view, StoreChange *change, void *arg)
-{
-	SetArg	   *a = arg;
-
-	if (a->get && !old_value_take(view, &a->old))
-		return STORE_KEEP;
-	if ((a->only_absent && view->exists) || (a->only_present && !view->exists))
-		return STORE_KEEP;
-	change->part[0] = *a->value;
-	change->part_count = 1;
-	return STORE_PUT;
-}
-
-typedef StoreStatus (*StoreWriter)(const StoreKey *key, StoreDecide decide, void *arg, StoreWritten *out);
-
-/* write_by -- a write of argument 1; false: *result is what the command returns. */
-static inline bool
-write_by(StoreWriter write, Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
-{
-	StoreKey	key;
-	StoreStatus status;
-
-	*result = TCOP_DONE;
-	if (!tcop__arg_key(s, 1, &key))
-		return false;
-	status = write(&key, decide, arg, w);
-	tcop__changed(s, w);
-	return tcop__status(s, status, result);
-}
-
-static bool
-write_key(Session *s, StoreDecide decide, void *arg, StoreWritten *w, TcopResult *result)
-{
-	return write_by(store_write, s, decide, arg, w, result);
-}
-
-/* write_taking -- ... by a decision that takes the old value. */
-static bool
-write_taking(Session *s, StoreDecide decide, void *arg, const OldValue *old, StoreWritten *w, TcopResult *result)
+bool
+tcop__write_taking(Session *s, StoreDecide decide, void *arg, const OldValue *old, StoreWritten *w, TcopResult *result)
 {
 	for (;;)
 	{
-		if (!write_key(s, decide, arg, w, result))
+		if (!tcop__write_by(store_write, s, decide, arg, w, result))
 			return false;
 		if (old->taken)
 			return true;
@@ -242,100 +195,30 @@ write_taking(Session *s, StoreDecide decide, void *arg, const OldValue *old, Sto
 	}
 }
 
-TcopResult
-tcop__set(Session *s)
+void
+tcop__written(Session *s, uint32 i, const StoreWritten *w, const char *event)
 {
-	SetArg		arg = {.value = &s->argv[2]};
-	StoreWritten w;
-	TcopResult	result;
+	StoreKey	key = tcop__key(s, i);
 
-	for (uint32 i = 3; i < s->argc; i++)
-	{
-		if (tcop__arg_is(s, i, "nx") && !arg.only_present)
-			arg.only_absent = true;
-		else if (tcop__arg_is(s, i, "xx") && !arg.only_absent)
-			arg.only_present = true;
-		else if (tcop__arg_is(s, i, "get"))
-			arg.get = true;
-		else
-		{
-			tcop__error_syntax(s);
-			return TCOP_DONE;
-		}
-	}
-	if (unlikely(arg.get))
-	{
-		if (write_taking(s, decide_set, &arg, &arg.old, &w, &result))
-		{
-			stats_add(arg.old.exists ? STAT_HITS : STAT_MISSES, 1);
-			old_value_reply(s, &arg.old);
-		}
-		return result;
-	}
-	if (arg.only_absent || arg.only_present)
-	{
-		if (write_by(store_write_head, s, decide_set, &arg, &w, &result))
-		{
-			if (w.changed)
-				reply_ok(&s->out);
-			else
-				reply_null(&s->out);
-		}
-	}
-	else if (likely(write_by(store_write_blind, s, decide_set, &arg, &w, &result)))
-		reply_ok(&s->out);
-	return result;
+	if (!w->existed)
+		tcop__notify(s, NOTIFY_NEW, "new", &key);
+	tcop__notify(s, NOTIFY_STRING, event, &key);
 }
 
-TcopResult
-tcop__setnx(Session *s)
+typedef struct PutArg
 {
-	SetArg		arg = {.value = &s->argv[2], .only_absent = true};
-	StoreWritten w;
-	TcopResult	result;
-
-	if (write_by(store_write_head, s, decide_set, &arg, &w, &result))
-		reply_int(&s->out, w.changed);
-	return result;
-}
-
-TcopResult
-tcop__getset(Session *s)
-{
-	SetArg		arg = {.value = &s->argv[2], .get = true};
-	StoreWritten w;
-	TcopResult	result;
-
-	if (write_taking(s, decide_set, &arg, &arg.old, &w, &result))
-	{
-		stats_add(arg.old.exists ? STAT_HITS : STAT_MISSES, 1);
-		old_value_reply(s, &arg.old);
-	}
-	return result;
-}
+	const BytePart *value;
+} PutArg;
 
 static StoreAction
-decide_getdel(const StoreView *view, StoreChange *change, void *arg)
+decide_put(const StoreView *view, StoreChange *change, void *arg)
 {
-	OldValue   *old = arg;
+	PutArg	   *a = arg;
 
-	(void) change;
-	return old_value_take(view, old) ? STORE_DELETE : STORE_KEEP;
-}
-
-TcopResult
-tcop__getdel(Session *s)
-{
-	OldValue	old = {false};
-	StoreWritten w;
-	TcopResult	result;
-
-	if (write_taking(s, decide_getdel, &old, &old, &w, &result))
-	{
-		stats_add(old.exists ? STAT_HITS : STAT_MISSES, 1);
-		old_value_reply(s, &old);
-	}
-	return result;
+	(void) view;
+	change->part[0] = *a->value;
+	change->part_count = 1;
+	return STORE_PUT;
 }
 
 TcopResult
@@ -362,7 +245,7 @@ tcop__mset(Session *s)
 	}
 	for (; s->step < s->argc; s->step += 2)
 	{
-		SetArg		arg = {.value = &s->argv[s->step + 1]};
+		PutArg		arg = {.value = &s->argv[s->step + 1]};
 		StoreStatus status;
 		StoreWritten w;
 		TcopResult	result;
@@ -372,7 +255,7 @@ tcop__mset(Session *s)
 		key.db = s->db;
 		key.len = (uint32) s->argv[s->step].len;
 		key.data = s->argv[s->step].data;
-		status = store_write_blind(&key, decide_set, &arg, &w);
+		status = store_write_blind(&key, decide_put, &arg, &w);
 		tcop__changed(s, &w);
 		if (!tcop__status(s, status, &result))
 			return result;
@@ -396,6 +279,7 @@ decide_append(const StoreView *view, StoreChange *change, void *arg)
 	if (view->exists && a->value->len == 0)
 		return STORE_KEEP;
 	change->append_to_old = true;
+	change->keep_expiry = true;
 	change->part[0] = *a->value;
 	change->part_count = 1;
 	return STORE_PUT;
@@ -408,8 +292,12 @@ tcop__append(Session *s)
 	StoreWritten w;
 	TcopResult	result;
 
-	if (write_key(s, decide_append, &arg, &w, &result))
+	if (tcop__write_by(store_write, s, decide_append, &arg, &w, &result))
+	{
+		if (w.changed)
+			tcop__written(s, 1, &w, "append");
 		reply_int(&s->out, (int64) arg.new_len);
+	}
 	return result;
 }
 
@@ -454,6 +342,7 @@ decide_count(const StoreView *view, StoreChange *change, void *arg)
 		a->error = COUNT_OVERFLOW;
 		return STORE_KEEP;
 	}
+	change->keep_expiry = true;
 	change->part[0] = (BytePart) {a->text, number_format(a->text, a->value)};
 	change->part_count = 1;
 	return STORE_PUT;
@@ -466,11 +355,12 @@ count_by(Session *s, int64 increment)
 	StoreWritten w;
 	TcopResult	result;
 
-	if (!write_key(s, decide_count, &arg, &w, &result))
+	if (!tcop__write_by(store_write, s, decide_count, &arg, &w, &result))
 		return result;
 	switch (arg.error)
 	{
 		case COUNT_OK:
+			tcop__written(s, 1, &w, "incrby");
 			reply_int(&s->out, arg.value);
 			break;
 		case COUNT_NO_INTEGER:

@@ -161,6 +161,16 @@ store_view_inline(const StoreView *view)
 	return leaf_inline_value(view->leaf);
 }
 
+const uint8 *
+store_view_part(const StoreView *view, uint64 offset, size_t *len)
+{
+	Assert(view->exists && offset < view->value_len);
+	if (view->leaf != NULL)
+		return leaf_value_part(view->leaf, offset, len);
+	*len = view->value_len - offset;
+	return view->flat + offset;
+}
+
 /*
  * store__find_memory -- what to do when blocks for 'size' bytes could not be had; outside an epoch.
  *

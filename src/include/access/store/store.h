@@ -83,6 +83,8 @@ extern void store_clock_turn(void);
 extern void store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to);
 /* the whole value in one piece when it is short or comes from the base, else NULL */
 extern const uint8 *store_view_inline(const StoreView *view);
+/* address and length of the value from 'offset' (below its length) to the end of what lies in one piece there */
+extern const uint8 *store_view_part(const StoreView *view, uint64 offset, size_t *len);
 
 /* ---- writing ---- */
 typedef enum StoreAction
