@@ -10,7 +10,7 @@ use Artery::SoakWire;
 use Test::More;
 
 my $node = Artery::Cluster->new('strings');
-$node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', durability => 'none');
+$node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', max_value_size => '15MB', durability => 'none');
 $node->start;
 
 my $SYNTAX = '-ERR syntax error';
@@ -72,7 +72,7 @@ my @deadline = (
 	[[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2]], 0], [[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2, 'KEEPTTL']], 1], [[['PSETEX', 'k', 1000, 1], ['GETSET', 'k', 2]], 0],
 	[[['PSETEX', 'k', 1000, 1], ['GETEX', 'k', 'PERSIST']], 0], [[['PSETEX', 'k', 1000, 1], ['GETEX', 'k']], 1], [[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2, 'PX', 100_000]], 0],
 	[[['PSETEX', 'k', 1000, 1], ['APPEND', 'k', 2]], 1], [[['PSETEX', 'k', 1000, 1], ['INCR', 'k']], 1], [[['PSETEX', 'k', 1000, 1], ['DECRBY', 'k', 2]], 1],
-	[[['PSETEX', 'k', 1000, 1], ['MSET', 'k', 2]], 0], [[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2, 'XX', 'KEEPTTL', 'GET']], 1],
+	[[['PSETEX', 'k', 1000, 1], ['MSET', 'k', 2]], 0], [[['PSETEX', 'k', 1000, 1], ['SETRANGE', 'k', 1, 2]], 1], [[['PSETEX', 'k', 1000, 1], ['INCRBYFLOAT', 'k', 2]], 1], [[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2, 'XX', 'KEEPTTL', 'GET']], 1],
 	[[['PSETEX', 'k', 1000, 1], ['SET', 'k', 2, 'XX']], 0], [[['PSETEX', 'k', 1000, 1], ['SETNX', 'k', 2]], 1],
 );
 
@@ -111,6 +111,71 @@ my @conditional = (
 	[['SET', 'v', 'c', 'VERSION'], qr/^:[1-9]\d*$/], [['SET', 'v', 'd', 'GET', 'VERSION'], qr/^\["c" :[1-9]\d*\]$/], [['SET', 'v', 'e', 'NX', 'VERSION'], 'nil'],
 	[['SET', 'v', 'e', 'NX', 'GET', 'VERSION'], '["d" nil]'], [['SET', 'v', 'e', 'EXAT', 1, 'VERSION'], ':0'], [['EXISTS', 'v'], ':0'], [['SET', 'v', 'e', 'NX', 'GET', 'VERSION'], qr/^\[nil :[1-9]\d*\]$/],
 	[['FLUSHALL'], 'OK'],
+);
+
+my $TOO_LONG = '-ERR string exceeds maximum allowed size (proto-max-bulk-len)';
+my @range = (
+	[['FLUSHALL'], 'OK'], [['SET', 'k', 'This is a string'], 'OK'],
+	(map { my $name = $_; map { [[$name, 'k', $_->[0], $_->[1]], "\"$_->[2]\""] } [0, 3, 'This'], [-3, -1, 'ing'], [0, -1, 'This is a string'], [10, 100, 'string'], [5, 5, 'i'], [5, 4, ''],
+		[-1, -3, ''], [-100, 3, 'This'], [-100, -90, 'T'], [100, 200, ''], [16, 16, ''], [15, 16, 'g'], [0, -100, 'T'], ['-9223372036854775808', '9223372036854775807', 'This is a string'],
+		[3, '-9223372036854775808', ''] } qw(GETRANGE SUBSTR)),
+	[['GETRANGE', 'none', 0, -1], '""'], [['SUBSTR', 'none', 5, 2], '""'], [['GETRANGE', 'k', 'x', 1], $NUMBER], [['GETRANGE', 'none', 0, '1.5'], $NUMBER], [['GETRANGE', 'k', 0], arity('getrange')],
+	[['SUBSTR', 'k', 0], arity('substr')], [['SET', 'e', ''], 'OK'], [['GETRANGE', 'e', 0, -1], '""'], [['GETRANGE', 'e', -1, -1], '""'],
+	[['SETRANGE', 'k', 10, 'STR'], ':16'], [['GET', 'k'], '"This is a STRing"'], [['SETRANGE', 'k', 16, '!!'], ':18'], [['SETRANGE', 'k', 17, '??'], ':19'], [['GET', 'k'], '"This is a STRing!??"'],
+	[['SETRANGE', 'k', 0, 'that'], ':19'], [['SETRANGE', 'k', 21, 'x'], ':22'], [['GET', 'k'], '"that is a STRing!??\\x00\\x00x"'], [['SETRANGE', 'new', 3, 'ab'], ':5'], [['GET', 'new'], '"\\x00\\x00\\x00ab"'],
+	[['SETRANGE', 'none', 3, ''], ':0'], [['EXISTS', 'none'], ':0'], [['SETRANGE', 'k', 100, ''], ':22'], [['STRLEN', 'k'], ':22'], [['SETRANGE', 'e', 0, 'x'], ':1'], [['GET', 'e'], '"x"'],
+	[['SETRANGE', 'k', -1, 'x'], '-ERR offset is out of range'], [['SETRANGE', 'k', 'x', 'x'], $NUMBER], [['SETRANGE', 'k', 1], arity('setrange')], [['SETRANGE', 'k', 536870912, 'x'], $TOO_LONG],
+	[['SETRANGE', 'none', '9223372036854775807', 'x'], $TOO_LONG], [['EXISTS', 'none'], ':0'], [['APPEND', 'k', ''], ':22'], [['APPEND', 'a', 'x'], ':1'], [['APPEND', 'a', "\0y"], ':3'], [['GET', 'a'], '"x\\x00y"'],
+	[['APPEND', 'a'], arity('append')], [['STRLEN', 'a'], ':3'], [['STRLEN', 'a', 'b'], arity('strlen')],
+	[['FLUSHALL'], 'OK'],
+);
+
+my $OVERFLOW = '-ERR increment or decrement would overflow';
+my @count = (
+	[['FLUSHALL'], 'OK'],
+	[['INCRBYFLOAT', 'f', '10.5'], '"10.5"'], [['INCRBYFLOAT', 'f', '0.1'], '"10.6"'], [['INCRBYFLOAT', 'f', '-5'], '"5.6"'], [['SET', 'f', '5.0e3'], 'OK'], [['INCRBYFLOAT', 'f', '2.0e2'], '"5200"'],
+	[['GET', 'f'], '"5200"'], [['INCR', 'f'], ':5201'], [['INCRBYFLOAT', 'f', '0.000000000000000001'], '"5201"'], [['SET', 'f', '3.0'], 'OK'], [['INCRBYFLOAT', 'f', '1.000000000000000005'], '"4.00000000000000001"'],
+	[['SET', 'f', 0], 'OK'], [['INCRBYFLOAT', 'f', '-0.0000000000000000001'], '"0"'], [['INCRBYFLOAT', 'f', '-1.5'], '"-1.5"'], [['INCRBYFLOAT', 'f', '+1.5'], '"0"'], [['INCRBYFLOAT', 'f', '0x10'], '"16"'],
+	[['INCRBYFLOAT', 'f', '.5'], '"16.5"'], [['INCRBYFLOAT', 'f', '5.'], '"21.5"'], [['INCRBYFLOAT', 'f', '1e2'], '"121.5"'], [['INCRBYFLOAT', 'f', '17179869184'], '"17179869305.5"'],
+	(map { [['INCRBYFLOAT', 'f', $_], $FLOAT] } 'x', '', ' 1', '1 ', '1x', 'nan', '-nan', '1e10000', '1e-10000', "1\0", '1' x 6000, '--1', '1,5'),
+	(map { [['INCRBYFLOAT', 'f', $_], '-ERR increment would produce NaN or Infinity'] } 'inf', '-inf', '+Infinity'),
+	[['GET', 'f'], '"17179869305.5"'], (map { ([['SET', 's', $_], 'OK'], [['INCRBYFLOAT', 's', 1], $FLOAT]) } 'abc', '', ' 1', "1\0", '1 ', '1' x 5120), [['SET', 's', 'inf'], 'OK'],
+	[['INCRBYFLOAT', 's', 1], '-ERR increment would produce NaN or Infinity'], [['INCRBYFLOAT', 's', 'x'], $FLOAT], [['SET', 's', '1e4900'], 'OK'], [['INCRBYFLOAT', 's', 0], qr/^"9999999\d{4893}"$|^"1\d{4900}"$/],
+	[['SET', 's', '1.18973149535723176502e+4932'], 'OK'], [['INCRBYFLOAT', 's', '1.18973149535723176502e+4932'], '-ERR increment would produce NaN or Infinity'],
+	[['INCRBYFLOAT', 's'], arity('incrbyfloat')], [['INCRBYFLOAT', 'g', '123456789.123456789123456789'], qr/^"123456789\.1234567891/],
+	(map { ([['SET', 'n', $_], 'OK'], [['INCRBY', 'n', 0], ":$_"]) } 0, 1, -1, $MAX, '-9223372036854775808', 10, 99, 100, 12345),
+	[['SET', 'n', 5], 'OK'], [['DECRBY', 'n', $MAX], ':-9223372036854775802'], [['DECRBY', 'n', 7], $OVERFLOW], [['DECRBY', 'n', '-9223372036854775808'], '-ERR decrement would overflow'],
+	[['INCR'], arity('incr')], [['DECR', 'a', 'b'], arity('decr')], [['DECRBY', 'n'], arity('decrby')],
+	[['FLUSHALL'], 'OK'],
+);
+
+my @several = (
+	[['FLUSHALL'], 'OK'],
+	[['MSET', 'a', 1, 'b', 2, 'a', 3], 'OK'], [['MGET', 'a', 'b', 'none', 'a'], '["3" "2" nil "3"]'], [['MSET', 'a', 1, 'b'], arity('mset')], [['MSET', 'a', 'only'], 'OK'], [['GET', 'a'], '"only"'],
+	[['MSETNX', 'a', 1, 'c', 2], ':0'], [['EXISTS', 'c'], ':0'], [['MSETNX', 'c', 2, 'a', 1], ':0'], [['EXISTS', 'c'], ':0'], [['MSETNX', 'c', 1, 'd', 2, 'c', 3], ':1'], [['MGET', 'a', 'c', 'd'], '["only" "3" "2"]'],
+	[['MSETNX', 'c', 1, 'd'], arity('msetnx')], [['MSETNX', 'c'], arity('msetnx')], [['MSETNX', 'x', ''], ':1'], [['GET', 'x'], '""'],
+	[['MGET'], arity('mget')], [['FLUSHALL'], 'OK'],
+);
+
+my @msetex = (
+	[['FLUSHALL'], 'OK'],
+	[['MSETEX', 2, 'a', 1, 'b', 2], ':1'], [['MGET', 'a', 'b'], '["1" "2"]'], [['MSETEX', 1, 'a', 1, 'NX'], ':0'], [['MSETEX', 2, 'c', 1, 'a', 2, 'nx'], ':0'], [['EXISTS', 'c'], ':0'],
+	[['MSETEX', 2, 'c', 1, 'd', 2, 'NX', 'EX', 100], ':1'], [['MSETEX', 2, 'c', 3, 'none', 2, 'XX'], ':0'], [['GET', 'c'], '"1"'], [['MSETEX', 2, 'c', 3, 'd', 4, 'PX', 100_000, 'XX'], ':1'],
+	[['MGET', 'c', 'd'], '["3" "4"]'], [['MSETEX', 1, 'NX', 'XX'], ':1'], [['GET', 'NX'], '"XX"'], [['MSETEX', 2, 'c', 5, 'd', 6, 'KEEPTTL'], ':1'], [['MSETEX', 2, 'c', 3, 'd', 4, 'EXAT', 1], ':1'],
+	[['EXISTS', 'c', 'd'], ':0'], [['MSETEX', 1, 'c', 1, 'EXAT', 1, 'XX'], ':0'], [['MSETEX', 1, 'c', 1, 'PXAT', 1, 'NX'], ':1'], [['EXISTS', 'c'], ':0'],
+	(map { [['MSETEX', $_, 'a', 1], '-ERR invalid numkeys value'] } 0, -1, 'x', '', '2147483648', '1.0'), [['MSETEX', 'key1', 'val1', 'ex', 10], '-ERR invalid numkeys value'],
+	[['MSETEX', 2, 'a', 1, 'b'], '-ERR wrong number of key-value pairs'], [['MSETEX', 2147483647, 'a', 1], '-ERR wrong number of key-value pairs'], [['MSETEX', 1, 'a', 1, 'BOGUS'], $SYNTAX],
+	[['MSETEX', 1, 'a', 1, 'NX', 'XX'], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX', 10, 'PX', 10], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX', 10, 'KEEPTTL'], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX'], $SYNTAX],
+	[['MSETEX', 1, 'a', 1, 'EX', 0], expire_time('msetex')], [['MSETEX', 1, 'a', 1, 'PX', 'x'], $NUMBER], [['MSETEX', 1, 'a', 1, 'PERSIST'], $SYNTAX], [['MSETEX', 1, 'a'], arity('msetex')],
+	[['GET', 'a'], '"1"'], [['FLUSHALL'], 'OK'],
+);
+
+# what the bounds of this store say
+my @bounds = (
+	(map { [$_, '-ERR key is too long (4097 bytes, maximum 4096)'] } map { [map { $_ eq 'K' ? 'k' x 4097 : $_ } @$_] } ['SET', 'K', 1], ['SET', 'K', 1, 'EX', 10], ['SETEX', 'K', 10, 1], ['GETEX', 'K', 'PERSIST'],
+		['GETRANGE', 'K', 0, 1], ['SETRANGE', 'K', 0, 1], ['INCRBYFLOAT', 'K', 1], ['MSET', 'fine', 1, 'K', 1], ['MSETNX', 'fine', 1, 'K', 1], ['MSETEX', 2, 'fine', 1, 'K', 1], ['DELIFEQ', 'K', 1],
+		['DELEX', 'K'], ['DIGEST', 'K'], ['SETBIT', 'K', 1, 1], ['GETBIT', 'K', 1], ['BITCOUNT', 'K'], ['BITPOS', 'K', 1]),
+	[['EXISTS', 'fine'], ':0'],
 );
 
 sub wire { return Artery::SoakWire->connect($_[0] // $node->socket_path) // die "connect: $!" }
@@ -202,6 +267,96 @@ subtest 'conditional by value and version' => sub {
 	is(shown($wire->command('SET', 'long', $other, 'IFEQ', $long)), 'OK', 'IFEQ equal');
 	is(shown($wire->command('SET', 'long', $long, 'IFDEQ', $digest)), 'nil', 'IFDEQ of what was');
 	is(shown($wire->command('DELIFEQ', 'long', $other)), ':1', 'DELIFEQ');
+};
+
+subtest 'parts, numbers, several' => sub {
+	for (['GETRANGE, SETRANGE', \@range, 1], ['numbers', \@count, 1], ['MSET, MSETNX', \@several, 1], ['MSETEX', \@msetex], ['bounds', \@bounds])
+	{
+		my ($name, $table, $redis) = @$_;
+		run_table("$name, RESP2", $node->socket_path, $table);
+		run_table("$name, RESP3", $node->socket_path, $table, proto => 3);
+		with_redis(sub { run_table("$name, redis-server", $_[0], $table) }) if $redis;
+	}
+};
+
+subtest 'long values' => sub {
+	my $wire = wire();
+	my $long = join '', map { chr(33 + $_ % 90) x 997 } 1 .. 9000;
+	my $len = length $long;
+	$wire->command('SET', 'long', $long);
+	for ([0, -1], [1, 5_000_000], [3_000_000, 3_000_010], [-100_000, -2], [$len - 1, $len + 5], [32_767, 65_537], [100, 20_000])
+	{
+		my ($from, $to) = @$_;
+		my $end = $to < 0 ? $len + $to : $to;
+		my $start = $from < 0 ? $len + $from : $from;
+		ok($wire->command('GETRANGE', 'long', $from, $to)->[1] eq substr($long, $start, $end - $start + 1), "GETRANGE $from $to");
+	}
+	for ([0, 10], [31_000, 5_000], [5_000_000, 3_000_000], [$len - 5, 10], [$len + 100_000, 70_000], [32_768, 32_768])
+	{
+		my ($at, $count) = @$_;
+		my $new = chr(200 + $at % 50) x $count;
+		$long .= "\0" x ($at - length $long) if $at > length $long;
+		substr($long, $at, $count) = $new;
+		is($wire->command('SETRANGE', 'long', $at, $new)->[1], length $long, "SETRANGE $at: length");
+		ok($wire->command('GET', 'long')->[1] eq $long, '... value');
+	}
+	is($wire->command('APPEND', 'long', 'x' x 100_000)->[1], length($long) + 100_000, 'APPEND');
+	ok($wire->command('GETEX', 'long', 'PX', 100_000)->[1] eq $long . 'x' x 100_000, 'GETEX');
+	ok($wire->command('GETEX', 'long', 'PERSIST')->[1] eq $long . 'x' x 100_000, 'GETEX PERSIST');
+	is(shown($wire->command('SETRANGE', 'long', 17_000_000, 'x')), $TOO_LONG, 'SETRANGE behind max_value_size');
+	is(shown($wire->command('APPEND', 'long', 'x' x 8_000_000)), $TOO_LONG, 'APPEND');
+	is($wire->command('STRLEN', 'long')->[1], length($long) + 100_000, '... and nothing has changed');
+	is(shown($wire->command('MSET', 'new1', 1, 'new2', 'x' x 17_000_000)), $TOO_LONG, 'MSET of a value that is too long');
+	is(shown($wire->command('EXISTS', 'new1')), ':0', '... sets nothing');
+	# a value that changes while a part of it is read
+	my $other = wire();
+	my @version = map { chr(97 + $_) x 3_000_000 } 0 .. 3;
+	$wire->command('SET', 'moving', $version[0]);
+	my $torn = 0;
+	for my $round (1 .. 12)
+	{
+		$other->queue(Artery::SoakWire::encode('SET', 'moving', $version[$round % 4])) for 1 .. 2;
+		$wire->queue(Artery::SoakWire::encode('GETRANGE', 'moving', 100, -100));
+		$other->turn(0);
+		my $got = $wire->reply->[1];
+		$torn++ unless $got eq substr($got, 0, 1) x 2_999_801;
+		$other->replies(2);
+	}
+	is($torn, 0, 'what a long part shows is one version');
+};
+
+subtest 'binary' => sub {
+	my $wire = wire();
+	my $bytes = join '', map { chr } 0 .. 255;
+	my $wrong = 0;
+	for my $key ("\0", "\r\n", $bytes, "\xff" x 100, '')
+	{
+		$wrong++ if shown($wire->command('SET', $key, $bytes, 'EX', 100)) ne 'OK' || $wire->command('GET', $key)->[1] ne $bytes;
+		$wrong++ if $wire->command('GETRANGE', $key, 10, 20)->[1] ne substr $bytes, 10, 11;
+		$wrong++ if $wire->command('APPEND', $key, $key)->[1] != 256 + length $key;
+		$wrong++ if $wire->command('SET', $key, "\0", 'IFEQ', $bytes . $key, 'GET')->[1] ne $bytes . $key;
+		$wrong++ if $wire->command('GETDEL', $key)->[1] ne "\0";
+	}
+	is($wrong, 0, 'binary keys and values');
+};
+
+subtest 'hits and misses' => sub {
+	my $wire = wire();
+	my $count = sub {
+		my $info = $wire->info('stats');
+		return ($info->{keyspace_hits}, $info->{keyspace_misses});
+	};
+	$wire->command('SET', 'h', 1);
+	for ([['GET', 'h'], 1, 0], [['GET', 'none'], 0, 1], [['SET', 'h', 1], 0, 0], [['SET', 'h', 1, 'GET'], 1, 0], [['SET', 'h', 1, 'NX'], 0, 0], [['GETEX', 'none', 'EX', 10], 0, 1], [['GETEX', 'h', 'EX', 10], 1, 0],
+		[['STRLEN', 'h'], 1, 0], [['GETRANGE', 'h', 0, 1], 1, 0], [['GETRANGE', 'none', 0, 1], 0, 1], [['INCR', 'h'], 0, 0], [['GETBIT', 'h', 1], 1, 0], [['BITCOUNT', 'none'], 0, 1], [['BITPOS', 'h', 1], 1, 0],
+		[['DIGEST', 'h'], 1, 0], [['GETDEL', 'h'], 1, 0], [['GETDEL', 'h'], 0, 1], [['GETSET', 'h', 1], 0, 1], [['MGET', 'h', 'none', 'h'], 2, 1])
+	{
+		my ($command, @want) = @$_;
+		my @before = $count->();
+		$wire->command(@$command);
+		my @after = $count->();
+		is_deeply([$after[0] - $before[0], $after[1] - $before[1]], \@want, "@$command");
+	}
 };
 
 done_testing;

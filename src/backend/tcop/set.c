@@ -7,7 +7,8 @@
  * looks at nothing (SET, also with EX or PX) is written blind: nothing is read
  * from disk for it.
  *
- * A deadline that has passed already (EXAT, PXAT) takes the key away, as Redis
+ * Deadlines that are set here are whole milliseconds, so that PEXPIRETIME tells what
+ * PXAT was given.  One that has passed already (EXAT, PXAT) takes the key away, as Redis
  * does: the reply is the same as if it had been set and had expired at once.
  */
 #include "common/c.h"
@@ -15,7 +16,7 @@
 
 /* ---- deadlines ---- */
 
-/* what a deadline is counted in here; some 292,000 years */
+/* later deadlines mean this one: 292,000 years from now the difference can be told */
 #define TIME_MS_MAX (INT64_MAX / 1000)
 
 bool
@@ -50,7 +51,7 @@ tcop__time_resolve(const Session *s, TimeOption *t)
 {
 	bool		seconds = t->kind == TIME_EX || t->kind == TIME_EXAT;
 	bool		relative = t->kind == TIME_EX || t->kind == TIME_PX;
-	uint64		now_us = store_clock_us();
+	int64		now_ms = (int64) (store_clock_us() / 1000);
 	int64		ms;
 
 	t->expiry = 0;
@@ -59,14 +60,11 @@ tcop__time_resolve(const Session *s, TimeOption *t)
 		return TIME_VALID;
 	if (!number_parse(s->argv[t->word].data, s->argv[t->word].len, &ms))
 		return TIME_NO_INTEGER;
-	if (ms <= 0 || (seconds && ms > TIME_MS_MAX / 1000))
+	if (ms <= 0 || (seconds && __builtin_mul_overflow(ms, INT64_C(1000), &ms)) ||
+		(relative && __builtin_add_overflow(ms, now_ms, &ms)))
 		return TIME_INVALID;
-	if (seconds)
-		ms *= 1000;
-	if (ms > TIME_MS_MAX - (relative ? (int64) (now_us / 1000) + 1 : 0))
-		return TIME_INVALID;
-	t->expiry = (uint64) ms * 1000 + (relative ? now_us : 0);
-	t->past = t->expiry <= now_us;
+	t->expiry = (uint64) Min(ms, TIME_MS_MAX) * 1000;
+	t->past = ms <= now_ms;
 	return TIME_VALID;
 }
 
@@ -129,7 +127,8 @@ notify_set(Session *s, const SetArg *a, const StoreWritten *w)
 		tcop__notify(s, NOTIFY_GENERIC, "del", &key);
 		return;
 	}
-	tcop__written(s, 1, w, "set");
+	/* a blind write has not looked */
+	tcop__written(s, 1, !w->existed && a->condition.kind != CONDITION_NONE, "set");
 	if (a->time.expiry != 0)
 		tcop__notify(s, NOTIFY_GENERIC, "expire", &key);
 }

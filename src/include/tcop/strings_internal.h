@@ -58,8 +58,8 @@ tcop__write_by(StoreWriter write, Session *s, StoreDecide decide, void *arg, Sto
 extern bool tcop__write_taking(Session *s, StoreDecide decide, void *arg, const OldValue *old, StoreWritten *w,
 							   TcopResult *result);
 
-/* tcop__written -- argument i has a new value by this write: the events "new", if it is one, and 'event'. */
-extern void tcop__written(Session *s, uint32 i, const StoreWritten *w, const char *event);
+/* tcop__written -- argument i has a new value: the events "new", if it was created, and 'event'. */
+extern void tcop__written(Session *s, uint32 i, bool created, const char *event);
 
 /* ---- deadlines as options: set.c ---- */
 typedef enum TimeKind
@@ -159,6 +159,13 @@ typedef struct ValueScan
  * *result is what the command returns.
  */
 extern bool tcop__scan_value(Session *s, uint32 i, ValueScan **scan, size_t size, TcopResult *result);
+
+/* ---- bits: bits.c ---- */
+
+/* tcop__arg_bit_offset -- argument i as the number of a bit; false: the error is answered. */
+extern bool tcop__arg_bit_offset(Session *s, uint32 i, uint64 *offset) attribute_must_check;
+/* tcop__view_byte -- a byte of a value that ends in zeros for ever. */
+extern uint8 tcop__view_byte(const StoreView *view, uint64 offset);
 
 /* tcop__view_equals -- is the value these bytes? */
 extern bool tcop__view_equals(const StoreView *view, const BytePart *bytes) attribute_must_check;

@@ -100,6 +100,8 @@ typedef struct StoreChange
 	BytePart	part[STORE_PARTS_MAX];	/* the new value, gathered */
 	int			part_count;
 	bool		append_to_old;			/* the new value is the old one followed by the parts; without parts: the same value again */
+	bool		patch_old;				/* the new value is the old one with the parts from patch_at on, longer if need be, zeros where neither is */
+	uint64		patch_at;
 	bool		keep_expiry;			/* an existing key's deadline stays */
 	uint64		expiry;					/* else: the new one's deadline (after store_clock_us()); 0: never */
 } StoreChange;
