@@ -304,7 +304,9 @@ subtest 'long values' => sub {
 	is($wire->command('STRLEN', 'long')->[1], length $value, 'STRLEN');
 	ok($wire->command('GETSET', 'long', 'short')->[1] eq $value, 'GETSET gives it back');
 	is($wire->command('GET', 'long')->[1], 'short', '... and has changed it');
-	$wire->command('MSET', 'm1', $value, 'm2', 'x', 'm3', substr($value, 100));
+	$wire->command('SET', 'm1', $value);
+	$wire->command('MSET', 'm2', 'x', 'm3', substr($value, 100));
+	like(shown($wire->command('MSET', 'm1', $value, 'm2', $value)), qr/^-ERR transaction too large \(\d+ bytes, maximum \d+\)/, 'MSET of more than a transaction may hold');
 	my @got = map { $_->[1] } @{$wire->command('MGET', 'm1', 'm2', 'none', 'm3')->[1]};
 	ok($got[0] eq $value && $got[1] eq 'x' && !defined $got[2] && $got[3] eq substr($value, 100), 'MGET');
 	is($wire->command('APPEND', 'm2', $value)->[1], 1 + length $value, 'APPEND');
@@ -363,7 +365,7 @@ subtest 'COMMAND' => sub {
 	my %docs = map { $_->[1] } @{$wire->command('COMMAND', 'DOCS')->[1]};
 	is(join(' ', sort keys %docs), join(' ', sort @names), 'DOCS has a page for each');
 	my %set = map { $_->[1] } @{$docs{set}};
-	is_deeply([map { my %argument = map { $_->[1] } @{$_->[1]}; $argument{name} } @{$set{arguments}}], [qw(key value nx_xx get)], 'arguments of SET');
+	is_deeply([map { my %argument = map { $_->[1] } @{$_->[1]}; $argument{name} } @{$set{arguments}}], [qw(key value nx_xx_ifeq_ifne_ifdeq_ifdne_ifversion get ex_px_exat_pxat_keepttl version)], 'arguments of SET');
 	my @list = map { $_->[1] } @{$wire->command('COMMAND', 'LIST')->[1]};
 	ok((grep { $_ eq 'client|durability' } @list), 'LIST has sub-commands');
 	is_deeply([map { $_->[1] } @{$wire->command('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', '*SET')->[1]}], [qw(reset set getset mset config|set)], 'LIST FILTERBY PATTERN');

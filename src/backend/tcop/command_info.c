@@ -31,6 +31,7 @@ typedef struct Category
 
 static const Category categories[] = {
 	{"keyspace", 0, ACL_KEYSPACE}, {"read", CMD_READONLY, 0}, {"write", CMD_WRITE, 0}, {"string", 0, ACL_STRING},
+	{"bitmap", 0, ACL_BITMAP},
 	{"admin", CMD_ADMIN, 0}, {"fast", CMD_FAST, 0}, {"slow", 0, 0}, {"blocking", CMD_BLOCKING, 0},
 	{"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
 };

@@ -95,6 +95,18 @@ read_word(Reader *r)
 	return n;
 }
 
+/* name_join -- another part of a name, as far as there is room. */
+static void
+name_join(char *name, const char *part)
+{
+	if (strlen(name) + strlen(part) + 2 < USAGE_NAME_MAX)
+	{
+		if (name[0] != '\0')
+			strcat(name, "_");
+		strcat(name, part);
+	}
+}
+
 /* group -- several nodes as one block; a leading word becomes the token of what follows. */
 static UsageNode *
 group(Reader *r, UsageNode *first)
@@ -116,12 +128,7 @@ group(Reader *r, UsageNode *first)
 		first = first->next;
 	}
 	for (UsageNode *n = first; n != NULL; n = n->next)
-		if (strlen(block->name) + strlen(n->name) + 2 < USAGE_NAME_MAX)
-		{
-			if (block->name[0] != '\0')
-				strcat(block->name, "_");
-			strcat(block->name, n->name);
-		}
+		name_join(block->name, n->name);
 	block->child = first;
 	return block;
 }
@@ -144,7 +151,9 @@ repeat(Reader *r, UsageNode **first, int count)
 	*at = whole;
 }
 
-/* read_sequence -- up to ']' or the end; *ellipsis: it ended with "...". */
+static UsageNode *read_choice(Reader *r, int *count, bool *ellipsis);
+
+/* read_sequence -- up to ']', '|' between blanks, or the end; *ellipsis: it ended with "...". */
 static UsageNode *
 read_sequence(Reader *r, int *count, bool *ellipsis)
 {
@@ -157,7 +166,7 @@ read_sequence(Reader *r, int *count, bool *ellipsis)
 	{
 		while (*r->p == ' ')
 			r->p++;
-		if (*r->p == '\0' || *r->p == ']')
+		if (*r->p == '\0' || *r->p == ']' || *r->p == '|')
 			return first;
 		if (strncmp(r->p, "...", 3) == 0)
 		{
@@ -172,7 +181,7 @@ read_sequence(Reader *r, int *count, bool *ellipsis)
 			UsageNode  *inner;
 
 			r->p++;
-			inner = read_sequence(r, &inner_count, &again);
+			inner = read_choice(r, &inner_count, &again);
 			Verify(*r->p == ']' && inner != NULL);
 			r->p++;
 			if (again)
@@ -189,6 +198,36 @@ read_sequence(Reader *r, int *count, bool *ellipsis)
 			*tail = read_word(r);
 		(*count)++;
 		tail = &(*tail)->next;
+	}
+}
+
+/* read_choice -- a sequence, or several with '|' between them. */
+static UsageNode *
+read_choice(Reader *r, int *count, bool *ellipsis)
+{
+	UsageNode  *first = read_sequence(r, count, ellipsis);
+	UsageNode  *choice;
+	UsageNode **tail;
+
+	if (*r->p != '|')
+		return first;
+	choice = node_new(r, USAGE_ONEOF);
+	tail = &choice->child;
+	*count = 1;
+	for (;;)
+	{
+		char		word[USAGE_NAME_MAX];
+		int			inner_count;
+
+		Verify(first != NULL && !*ellipsis);
+		*tail = group(r, first);
+		name_lower(word, (*tail)->token, strlen((*tail)->token));
+		name_join(choice->name, word[0] != '\0' ? word : (*tail)->name);
+		tail = &(*tail)->next;
+		if (*r->p != '|')
+			return choice;
+		r->p++;
+		first = read_sequence(r, &inner_count, ellipsis);
 	}
 }
 

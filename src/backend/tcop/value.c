@@ -13,6 +13,35 @@
 #define FRAME 32				/* room for a bulk string's header and end */
 #define FIRST_ROOM 512			/* values up to about here take one lookup */
 
+bool
+tcop__range_clip(int64 from, int64 to, uint64 len, uint64 *first, uint64 *last)
+{
+	if (len == 0 || (from < 0 && to < 0 && from > to))
+		return false;
+	if (from < 0)
+		from += (int64) len;
+	if (to < 0)
+		to += (int64) len;
+	*first = (uint64) Max(from, INT64_C(0));
+	*last = Min((uint64) Max(to, INT64_C(0)), len - 1);
+	return *first <= *last;
+}
+
+/* note_value -- what was found, and how much of it is asked for. */
+static void
+note_value(ValueRead *r, const StoreView *view)
+{
+	uint64		last;
+
+	r->exists = view->exists;
+	r->version = view->lsn;
+	r->shown = false;
+	r->start = 0;
+	r->len = view->value_len;
+	if (unlikely(r->ranged))
+		r->len = tcop__range_clip(r->from, r->to, view->value_len, &r->start, &last) ? last - r->start + 1 : 0;
+}
+
 typedef struct ShowArg
 {
 	Output	   *out;
@@ -28,20 +57,17 @@ show_value(const StoreView *view, void *arg)
 	uint8	   *to;
 	uint32		n;
 
-	r->exists = view->exists;
-	r->version = view->lsn;
-	r->len = view->value_len;
-	r->shown = false;
-	if (!view->exists || view->value_len + FRAME > output_tail_room(a->out))
+	note_value(r, view);
+	if (!view->exists || r->len + FRAME > output_tail_room(a->out))
 		return;
-	to = output_reserve(a->out, (uint32) view->value_len + FRAME);
-	n = reply_header(to, '$', view->value_len);
+	to = output_reserve(a->out, (uint32) r->len + FRAME);
+	n = reply_header(to, '$', r->len);
 	inline_value = store_view_inline(view);
 	if (likely(inline_value != NULL))
-		memcpy(to + n, inline_value, view->value_len);
+		memcpy(to + n, inline_value + r->start, r->len);
 	else
-		store_view_copy(view, 0, view->value_len, to + n);
-	n += (uint32) view->value_len;
+		store_view_copy(view, r->start, r->len, to + n);
+	n += (uint32) r->len;
 	to[n++] = '\r';
 	to[n++] = '\n';
 	output_advance(a->out, n);
@@ -89,7 +115,7 @@ tcop__value_piece(Session *s, const StoreKey *key, ValueRead *r)
 		if (copied >= TCOP_COPY_PER_RUN)
 			return VALUE_MORE;
 		n = output_stretch(&s->out, (size_t) Min(r->len - r->offset, TCOP_PIECE), &to);
-		r->status = store_read_piece(key, r->version, r->offset, n, to, &same);
+		r->status = store_read_piece(key, r->version, r->start + r->offset, n, to, &same);
 		if (r->status != STORE_OK)
 			return VALUE_STATUS;
 		if (!same)
@@ -114,13 +140,10 @@ show_whole(const StoreView *view, void *arg)
 {
 	WholeArg   *a = arg;
 
-	a->r->exists = view->exists;
-	a->r->version = view->lsn;
-	a->r->len = view->value_len;
-	a->r->shown = false;
-	if (view->exists && view->value_len <= a->size)
+	note_value(a->r, view);
+	if (view->exists && a->r->len <= a->size)
 	{
-		store_view_copy(view, 0, view->value_len, a->buffer);
+		store_view_copy(view, a->r->start, a->r->len, a->buffer);
 		a->r->shown = true;
 	}
 }

@@ -139,9 +139,15 @@ extern void tcop__state_drop(Session *s);
  */
 typedef struct ValueRead
 {
+	/* in: all of it, or the bytes from 'from' to 'to', which count from the end if negative (GETRANGE) */
+	bool		ranged;
+	int64		from;
+	int64		to;
+	/* out */
 	bool		exists;
 	bool		shown;			/* the bulk string is appended; else, if it exists, go on with tcop__value_piece */
-	uint64		len;
+	uint64		start;			/* first byte that is asked for ... */
+	uint64		len;			/* ... and how many are */
 	Lsn			version;		/* of the value or of the deletion; 0: never seen */
 	/* where tcop__value_piece stands; zero at first */
 	bool		begun;			/* the bulk string's header is appended */
@@ -163,6 +169,9 @@ extern ValueResult tcop__value_piece(Session *s, const StoreKey *key, ValueRead 
 /* tcop__value_whole -- the same in a single epoch, however long: for a value that changes faster than pieces are read.  Appends nothing unless it says STORE_OK. */
 extern StoreStatus tcop__value_whole(Session *s, const StoreKey *key, ValueRead *r) attribute_must_check;
 #define TCOP_VALUE_TRIES 4		/* of pieces, before the value is copied whole */
+
+/* tcop__range_clip -- GETRANGE's numbers, the last one included, in a value (or in bits) of 'len': false: nothing lies between. */
+extern bool tcop__range_clip(int64 from, int64 to, uint64 len, uint64 *first, uint64 *last);
 
 /* tcop__read_several -- MGET (with_values) and EXISTS: all arguments from 1 on, as they were at one moment. */
 extern TcopResult tcop__read_several(Session *s, bool with_values);

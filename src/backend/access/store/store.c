@@ -64,9 +64,8 @@ StoreShared *store_shared;
 
 static _Thread_local uint8 key_buffer[KEY_MAX];
 
-/* body parts of a record: the leaf's own head, then one part per extent */
-#define RECORD_PARTS_MAX (1 + 64 * MIB / LEAF_EXTENT_BYTES)
-static _Thread_local BytePart record_part[RECORD_PARTS_MAX + STORE_PARTS_MAX];
+/* of a new value, or of a record's body: the leaf's own head and deadline, then one part per extent */
+static _Thread_local BytePart record_part[STORE_NEW_PARTS_MAX];
 
 size_t
 store_region_size(void)
@@ -159,6 +158,16 @@ store_view_inline(const StoreView *view)
 	if (leaf_flags(view->leaf) & LEAF_EXTENTS)
 		return NULL;
 	return leaf_inline_value(view->leaf);
+}
+
+const uint8 *
+store_view_part(const StoreView *view, uint64 offset, size_t *len)
+{
+	Assert(view->exists && offset < view->value_len);
+	if (view->leaf != NULL)
+		return leaf_value_part(view->leaf, offset, len);
+	*len = view->value_len - offset;
+	return view->flat + offset;
 }
 
 /*
@@ -537,40 +546,91 @@ words_of_leaf(Attempt *a)
 	return flags;
 }
 
+/* ---- the new value ---- */
+
+static uint64
+parts_len(const StoreChange *change)
+{
+	uint64		len = 0;
+
+	for (int i = 0; i < change->part_count; i++)
+		len += change->part[i].len;
+	return len;
+}
+
+uint64
+store__new_len(const StoreView *view, const StoreChange *change)
+{
+	if (change->patch_old)
+		return Max(view->value_len, change->patch_at + parts_len(change));
+	return parts_len(change) + (change->append_to_old ? view->value_len : 0);
+}
+
+/* old_parts -- what the value has from 'from' up to 'until'. */
+static int
+old_parts(const StoreView *view, uint64 from, uint64 until, BytePart *to)
+{
+	int			count = 0;
+
+	while (from < until)
+	{
+		size_t		len;
+
+		to[count].data = store_view_part(view, from, &len);
+		to[count].len = Min(len, (size_t) (until - from));
+		from += to[count++].len;
+	}
+	return count;
+}
+
+static int
+zero_parts(uint64 len, BytePart *to)
+{
+	static const uint8 zeros[LEAF_EXTENT_BYTES];
+	int			count = 0;
+
+	for (; len > 0; count++)
+	{
+		to[count] = (BytePart) {zeros, (size_t) Min(len, sizeof(zeros))};
+		len -= to[count].len;
+	}
+	return count;
+}
+
+int
+store__new_parts(const StoreView *view, const StoreChange *change, BytePart *to)
+{
+	int			count = 0;
+
+	if (change->patch_old)
+	{
+		count = old_parts(view, 0, Min(change->patch_at, view->value_len), to);
+		if (change->patch_at > view->value_len)
+			count += zero_parts(change->patch_at - view->value_len, to + count);
+	}
+	else if (change->append_to_old)
+		count = old_parts(view, 0, view->value_len, to);
+	for (int i = 0; i < change->part_count; i++)
+		to[count++] = change->part[i];
+	if (change->patch_old)
+		count += old_parts(view, change->patch_at + parts_len(change), view->value_len, to + count);
+	Assert(count <= (int) STORE_NEW_PARTS_MAX);
+	return count;
+}
+
 /* build_leaf -- the new version from the decision; false: no memory. */
 static bool
 build_leaf(Attempt *a)
 {
 	uint16		flags = words_of_leaf(a);
-	int			count = 0;
+	int			count;
 
 	if (a->action == STORE_DELETE)
 	{
 		a->leaf = leaf_build(key_buffer, (uint16) a->key_len, NULL, 0, flags | LEAF_TOMBSTONE, 0);
 		return a->leaf != MEM_NONE;
 	}
-	if (a->change.append_to_old && a->view.exists && a->view.leaf == NULL)
-	{
-		record_part[count].data = a->view.flat;
-		record_part[count++].len = a->view.value_len;
-	}
-	else if (a->change.append_to_old && a->view.exists)
-	{
-		uint64		offset = 0;
-
-		while (offset < a->view.value_len)
-		{
-			size_t		len;
-
-			record_part[count].data = leaf_value_part(a->view.leaf, offset, &len);
-			record_part[count].len = len;
-			offset += len;
-			count++;
-		}
-	}
-	for (int i = 0; i < a->change.part_count; i++)
-		record_part[count++] = a->change.part[i];
-	Assert(count <= (int) lengthof(record_part));
+	count = store__new_parts(&a->view, &a->change, record_part);
 	if (a->expiry != 0)
 		flags |= LEAF_HAS_EXPIRY;
 	a->leaf = leaf_build(key_buffer, (uint16) a->key_len, record_part, count, flags, a->expiry);
@@ -615,16 +675,6 @@ describe_record(Attempt *a)
 		a->body_crc = crc32c_extend(a->body_crc, record_part[i].data, record_part[i].len);
 		a->body_len += record_part[i].len;
 	}
-}
-
-static uint64
-new_value_len(const Attempt *a)
-{
-	uint64		len = a->change.append_to_old ? a->view.value_len : 0;
-
-	for (int i = 0; i < a->change.part_count; i++)
-		len += a->change.part[i].len;
-	return len;
 }
 
 bool
@@ -783,7 +833,7 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		a->expiry = a->change.keep_expiry ? (a->view.exists ? a->view.expiry : 0) : a->change.expiry;
 	if (a->action == STORE_PUT)
 	{
-		if (!store_value_fits(a->key, new_value_len(a)))
+		if (!store_value_fits(a->key, store__new_len(&a->view, &a->change)))
 		{
 			art_abandon(&a->pos);
 			*status = STORE_TOO_LARGE;
@@ -852,8 +902,8 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 		epoch_leave();
 		if (result == ATTEMPT_FAILED)
 			return status;
-		if (result == ATTEMPT_NO_MEMORY && !store__find_memory(&memory_attempts, new_value_len(&a)))
-			return !evict_could_fit(new_value_len(&a)) || evict_hopeless() ? STORE_NO_MEMORY : STORE_PARK_MEMORY;
+		if (result == ATTEMPT_NO_MEMORY && !store__find_memory(&memory_attempts, store__new_len(&a.view, &a.change)))
+			return !evict_could_fit(store__new_len(&a.view, &a.change)) || evict_hopeless() ? STORE_NO_MEMORY : STORE_PARK_MEMORY;
 		if (result == ATTEMPT_LOOK)
 		{
 			status = store__look_failed(a.look);

@@ -642,31 +642,18 @@ gather_grow(StoreTxn *t, uint64 len)
 	Verify(t->gather != NULL);
 }
 
-static uint64
-changed_len(const StoreView *view, const StoreChange *change)
-{
-	uint64		len = change->append_to_old ? view->value_len : 0;
-
-	for (int i = 0; i < change->part_count; i++)
-		len += change->part[i].len;
-	return len;
-}
-
 static void
 gather_value(StoreTxn *t, const StoreView *view, const StoreChange *change)
 {
+	static _Thread_local BytePart part[STORE_NEW_PARTS_MAX];
+	int			count = store__new_parts(view, change, part);
 	uint8	   *to = t->gather;
 
-	if (change->append_to_old && view->value_len > 0)
+	for (int i = 0; i < count; i++)
 	{
-		store_view_copy(view, 0, view->value_len, to);
-		to += view->value_len;
-	}
-	for (int i = 0; i < change->part_count; i++)
-	{
-		if (change->part[i].len > 0)
-			memcpy(to, change->part[i].data, change->part[i].len);
-		to += change->part[i].len;
+		if (part[i].len > 0)
+			memcpy(to, part[i].data, part[i].len);
+		to += part[i].len;
 	}
 }
 
@@ -733,7 +720,7 @@ store__txn_write(const StoreKey *key, WriteLook wants, StoreDecide decide, void 
 				return status;
 		}
 		action = decide(&view, &change, arg);
-		len = action == STORE_PUT ? changed_len(&view, &change) : 0;
+		len = action == STORE_PUT ? store__new_len(&view, &change) : 0;
 		expiry = change.keep_expiry ? (view.exists ? view.expiry : 0) : change.expiry;
 		fits = action == STORE_PUT && len <= t->gather_size;
 		if (fits && store_value_fits(key, len))

@@ -83,6 +83,8 @@ extern void store_clock_turn(void);
 extern void store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to);
 /* the whole value in one piece when it is short or comes from the base, else NULL */
 extern const uint8 *store_view_inline(const StoreView *view);
+/* address and length of the value from 'offset' (below its length) to the end of what lies in one piece there */
+extern const uint8 *store_view_part(const StoreView *view, uint64 offset, size_t *len);
 
 /* ---- writing ---- */
 typedef enum StoreAction
@@ -98,6 +100,8 @@ typedef struct StoreChange
 	BytePart	part[STORE_PARTS_MAX];	/* the new value, gathered */
 	int			part_count;
 	bool		append_to_old;			/* the new value is the old one followed by the parts; without parts: the same value again */
+	bool		patch_old;				/* the new value is the old one with the parts from patch_at on, longer if need be, zeros where neither is */
+	uint64		patch_at;
 	bool		keep_expiry;			/* an existing key's deadline stays */
 	uint64		expiry;					/* else: the new one's deadline (after store_clock_us()); 0: never */
 } StoreChange;

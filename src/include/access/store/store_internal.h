@@ -186,6 +186,13 @@ extern void store__open_snapshots(StoreOpen *open);
 /* store__link_for -- what a leaf with this lsn that replaces 'old' leads to. */
 extern Off store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn);
 
+/* ---- the new value of a change ---- */
+/* at most: both the old value and zeros in pieces of LEAF_EXTENT_BYTES, each cut once; then the parts */
+#define STORE_NEW_PARTS_MAX (64 * MIB / LEAF_EXTENT_BYTES + 3 + STORE_PARTS_MAX)
+extern uint64 store__new_len(const StoreView *view, const StoreChange *change);
+/* store__new_parts -- the pieces of the new value, which must be one that fits (store_value_fits); returns their number. */
+extern int store__new_parts(const StoreView *view, const StoreChange *change, BytePart *to);
+
 /* store__build_key -- tree id and user's bytes into this thread's key buffer; the length. */
 extern uint32 store__build_key(uint8 *to, uint32 tree_id, const void *data, uint32 len);
 extern uint32 store__tree_index(uint32 db);			/* acquire [store-map] */
