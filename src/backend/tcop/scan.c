@@ -91,7 +91,10 @@ scan_begin(Session *s, Listing *l)
 	uint64		cursor;
 	const BytePart *pattern = NULL;
 
-	if (!number_parse_unsigned(s->argv[1].data, s->argv[1].len, &cursor))
+	/* Redis takes nothing at all for 0 */
+	if (s->argv[1].len == 0)
+		cursor = 0;
+	else if (!number_parse_unsigned(s->argv[1].data, s->argv[1].len, &cursor))
 	{
 		reply_error(&s->out, "ERR invalid cursor");
 		return false;
