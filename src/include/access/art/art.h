@@ -103,6 +103,12 @@ extern Leaf *art_lookup_complete(ArtRoot *root, const void *key, uint32 key_len,
  * epoch asks again in the next one.
  */
 extern bool art_prefix_complete(ArtRoot *root, const void *prefix, uint32 prefix_len);
+/*
+ * art_prefixes -- the leaves (tombstones, too) of all keys that 'key' begins with, itself
+ * included, shortest first; how many.  'found' has room for KEY_MAX + 1.  *complete_from:
+ * of this length on every such key of the base is in the overlay; UINT32_MAX: not known.
+ */
+extern uint32 art_prefixes(ArtRoot *root, const void *key, uint32 key_len, Leaf **found, uint32 *complete_from);
 /* art_mark_recent -- sets RECENT unless it is set: a second chance for a leaf that is read.  One relaxed load when it is. */
 extern void art_mark_recent(Leaf *leaf);
 /* art_prefetch -- start loading the first levels on the way to a key; never decides anything. */

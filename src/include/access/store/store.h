@@ -189,6 +189,14 @@ typedef struct StoreWalk
 typedef StoreWalkNext (*StoreWalkShow)(StoreWalk *walk, const uint8 *key, uint32 key_len, const StoreView *view, void *arg);
 extern StoreStatus store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg) attribute_must_check;
 
+/*
+ * store_longest_prefix -- the longest live key that 'key' begins with (itself, too),
+ * as it is at one moment: *len, or -1 when there is none.  'allowed': one bit for
+ * each length that counts, the least bit of the first byte for 0; NULL: all count.
+ * Speaks of the present: not for use in a transaction or a snapshot.
+ */
+extern StoreStatus store_longest_prefix(const StoreKey *key, const uint8 *allowed, int32 *len, Lsn *gate) attribute_must_check;
+
 /* ---- databases ---- */
 /*
  * store_flush -- FLUSHDB (db) / FLUSHALL (db < 0): a change of the map in one
