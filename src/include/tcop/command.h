@@ -48,7 +48,8 @@ enum
 	ACL_KEYSPACE = 1,
 	ACL_STRING = 2,
 	ACL_CONNECTION = 4,
-	ACL_DANGEROUS = 8
+	ACL_DANGEROUS = 8,
+	ACL_TRANSACTION = 64
 };
 
 typedef struct Command
