@@ -8,16 +8,17 @@
  * longer each time, so that one of those who contend gets through alone.
  */
 #include "common/c.h"
+
+#include <bsd/stdlib.h>
+
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 
-#define TRIES_PER_RUN 4
 #define BACKOFF_US 50
 #define BACKOFF_MAX_US 5000
 
-/* fresh -- the command as if it had not run yet. */
-static void
-fresh(Session *s)
+void
+tcop__txn_again(Session *s)
 {
 	output_cut(&s->out, s->out_start);
 	tcop__effects_drop(s);
@@ -26,14 +27,47 @@ fresh(Session *s)
 	s->step = 0;
 	s->count = 0;
 	s->pending_count = 0;
+	s->txn_changed = false;
+	s->txn_body_done = false;
 	store_txn_reset(s->txn);
+}
+
+TcopResult
+tcop__txn_later(Session *s)
+{
+	uint64		longest = Min((uint64) BACKOFF_US << Min(s->txn_tries, 10u), (uint64) BACKOFF_MAX_US);
+
+	/* not all after the same time, or they would meet again */
+	s->deadline_us = tcop_now_us + longest / 2 + arc4random_uniform((uint32) longest / 2 + 1);
+	s->txn_tries++;
+	return TCOP_LATER;
+}
+
+void
+tcop__txn_end(Session *s)
+{
+	store_txn_destroy(s->txn);
+	s->txn = NULL;
+	s->txn_body_done = false;
+	s->pending_count = 0;
+	if (s->out.errors != s->out_errors)
+		tcop__effects_drop(s);
+}
+
+void
+tcop__error_txn_too_large(Session *s)
+{
+	reply_error(&s->out, "ERR transaction too large (%llu bytes, maximum %llu)",
+				(unsigned long long) store_txn_bytes(s->txn), (unsigned long long) store_txn_bytes_max());
 }
 
 bool
 tcop__commit(Session *s, StoreCommitted *out, TcopResult *result, bool *again)
 {
-	StoreStatus status = store_txn_commit(s->txn, out);
+	StoreStatus status;
 
+	memset(out, 0, sizeof(*out));
+	status = store_txn_commit(s->txn, out);
 	*again = status == STORE_CHANGED;
 	*result = TCOP_DONE;
 	if (*again)
@@ -59,11 +93,7 @@ tcop__commit(Session *s, StoreCommitted *out, TcopResult *result, bool *again)
 static TcopResult
 end(Session *s)
 {
-	store_txn_destroy(s->txn);
-	s->txn = NULL;
-	s->txn_body_done = false;
-	if (s->out.errors != s->out_errors)
-		tcop__effects_drop(s);
+	tcop__txn_end(s);
 	return TCOP_DONE;
 }
 
@@ -74,7 +104,7 @@ tcop__atomically(Session *s, TcopResult (*body)(Session *s))
 		return body(s);			/* within EXEC */
 	if (s->txn == NULL)
 		s->txn = store_txn_create();
-	for (uint32 tries = 0; tries < TRIES_PER_RUN; tries++)
+	for (uint32 tries = 0; tries < TCOP_TXN_TRIES_PER_RUN; tries++)
 	{
 		StoreCommitted out;
 		TcopResult	result = TCOP_DONE;
@@ -86,21 +116,22 @@ tcop__atomically(Session *s, TcopResult (*body)(Session *s))
 			result = body(s);
 			store_txn_use(NULL);
 		}
-		if (result != TCOP_DONE)
-			return result;
-		if (s->out.errors != s->out_errors)
-			return end(s);		/* it has been refused; what it showed is in its gate already */
-		s->txn_body_done = true;
-		if (tcop__commit(s, &out, &result, &again))
-			return end(s);
+		again = s->txn_changed;
 		if (!again)
-			return result == TCOP_DONE ? end(s) : result;	/* parked: next time the commit alone */
-		s->txn_body_done = false;
-		fresh(s);
+		{
+			if (result != TCOP_DONE)
+				return result;
+			if (s->out.errors != s->out_errors)
+				return end(s);	/* it has been refused; what it showed is in its gate already */
+			s->txn_body_done = true;
+			if (tcop__commit(s, &out, &result, &again))
+				return end(s);
+			if (!again)
+				return result == TCOP_DONE ? end(s) : result;	/* parked: next time the commit alone */
+		}
+		tcop__txn_again(s);
 	}
-	s->deadline_us = tcop_now_us + Min((uint64) BACKOFF_US << Min(s->txn_tries, 10u), (uint64) BACKOFF_MAX_US);
-	s->txn_tries++;
-	return TCOP_LATER;
+	return tcop__txn_later(s);
 }
 
 /* ---- versions that are known when the transaction commits ---- */
@@ -117,6 +148,9 @@ tcop__reply_version(Session *s, Lsn version)
 		reply_int(&s->out, (int64) version);
 		return;
 	}
+	/* what stood here has been taken back meanwhile */
+	while (s->pending_count > 0 && s->pending[s->pending_count - 1] >= s->out.appended)
+		s->pending_count--;
 	if (s->pending_count == s->pending_size)
 	{
 		s->pending_size = s->pending_size * 2 + 16;

@@ -215,6 +215,8 @@ flags_text(uint32 flags, char *to)
 {
 	char	   *p = to;
 
+	if (flags & CLIENT_FLAG_MULTI)
+		*p++ = 'x';
 	if (flags & CLIENT_FLAG_BLOCKED)
 		*p++ = 'b';
 	if (flags & CLIENT_FLAG_CLOSING)
@@ -252,6 +254,7 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 	uint32		policy = atomic_load_explicit(&e->durability, memory_order_relaxed);
 	uint64		output = atomic_load_explicit(&e->output_bytes, memory_order_relaxed);
 	uint64		query = atomic_load_explicit(&e->query_bytes, memory_order_relaxed);
+	uint64		multi_bytes = atomic_load_explicit(&e->multi_bytes, memory_order_relaxed);
 	uint64		now = clock_mono_us();
 	char		flag_buf[16];
 	char		addr[CLIENT_NAME_MAX];
@@ -264,8 +267,8 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 	if (e == s->entry)
 		command = (uint32) s->command->index + 1;
 	n = snprintf(to, size,
-				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 "
-				 "qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%u omem=%llu tot-mem=%llu events=r "
+				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d "
+				 "qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 obl=0 oll=%u omem=%llu tot-mem=%llu events=r "
 				 "cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s worker=%u durability=%s gated=%u\n",
 				 (unsigned long long) id,
 				 address_text(flags, text.address, addr, sizeof(addr)),
@@ -276,9 +279,10 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 									   (now - atomic_load_explicit(&e->active_us, memory_order_relaxed)) / 1000000),
 				 flags_text(flags, flag_buf),
 				 e == s->entry ? s->db : atomic_load_explicit(&e->db, memory_order_relaxed),
-				 (unsigned long long) query,
+				 (int) atomic_load_explicit(&e->multi_count, memory_order_relaxed) - 1, (unsigned long long) query,
+				 (unsigned long long) multi_bytes,
 				 atomic_load_explicit(&e->output_chunks, memory_order_relaxed), (unsigned long long) output,
-				 (unsigned long long) (query + output + sizeof(Session)),
+				 (unsigned long long) (query + output + multi_bytes + sizeof(Session)),
 				 command == 0 ? "NULL" : command_table[command - 1].name,
 				 e == s->entry ? s->out.proto : atomic_load_explicit(&e->proto, memory_order_relaxed),
 				 text.lib_name, text.lib_version, atomic_load_explicit(&e->worker, memory_order_relaxed),

@@ -34,6 +34,7 @@ static const Category categories[] = {
 	{"bitmap", 0, ACL_BITMAP},
 	{"admin", CMD_ADMIN, 0}, {"fast", CMD_FAST, 0}, {"slow", 0, 0}, {"blocking", CMD_BLOCKING, 0},
 	{"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
+	{"transaction", 0, ACL_TRANSACTION},
 };
 
 static bool
@@ -495,8 +496,8 @@ doc_command(FILE *out, const Command *c)
 void
 tcop_write_commands_doc(FILE *out)
 {
-	static const char *const groups[] = {"string", "generic", "connection", "server"};
-	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Connection", "Server"};
+	static const char *const groups[] = {"string", "generic", "transactions", "connection", "server"};
+	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Connection", "Server"};
 
 	command_init();
 	fprintf(out, "# Commands\n\n"

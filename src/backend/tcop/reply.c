@@ -173,6 +173,15 @@ reply_null(Output *o)
 }
 
 void
+reply_null_array(Output *o)
+{
+	if (o->proto < 3)
+		append_short(o, "*-1\r\n", 5);
+	else
+		append_short(o, "_\r\n", 3);
+}
+
+void
 reply_array(Output *o, uint64 count)
 {
 	append_header(o, '*', count);

@@ -2,6 +2,7 @@
  * session.c -- the life of a session, and its public side in the client table.
  */
 #include "common/c.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
 
@@ -24,6 +25,7 @@ session_destroy(Session *s)
 {
 	Verify(s->magic == SESSION_MAGIC);
 	tcop_cancel(s);
+	tcop__multi_drop(s);
 	free(s->pending);
 	output_free(&s->out);
 	s->magic = 0;
@@ -39,6 +41,7 @@ session_reset(Session *s)
 		text.name[0] = '\0';
 		client_text_write(s->entry, &text);
 	}
+	tcop__multi_drop(s);
 	s->db = 0;
 	s->out.proto = 2;
 	s->authenticated = set_requirepass[0] == '\0' && s->is_unix;
@@ -58,6 +61,23 @@ session_policy(const Session *s)
 	return s->durability == SESSION_POLICY_SERVER ? (uint8) set_durability : s->durability;
 }
 
+/* publish_multi -- what MULTI and WATCH hold. */
+static void
+publish_multi(const Session *s)
+{
+	ClientEntry *e = s->entry;
+	MultiFigures multi;
+
+	tcop__multi_figures(s, &multi);
+	/* relaxed: all for people; ours to write */
+	atomic_store_explicit(&e->multi_count, multi.open ? multi.count + 1 : 0, memory_order_relaxed);
+	atomic_store_explicit(&e->multi_bytes, multi.bytes, memory_order_relaxed);
+	if (multi.open)
+		atomic_fetch_or_explicit(&e->flags, CLIENT_FLAG_MULTI, memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&e->flags, ~(uint32) CLIENT_FLAG_MULTI, memory_order_relaxed);
+}
+
 /* session_publish -- once per batch of commands: all relaxed, for people in other workers. */
 void
 session_publish(Session *s)
@@ -69,4 +89,6 @@ session_publish(Session *s)
 	atomic_store_explicit(&e->db, s->db, memory_order_relaxed);
 	atomic_store_explicit(&e->proto, s->out.proto, memory_order_relaxed);
 	atomic_store_explicit(&e->durability, s->durability, memory_order_relaxed);
+	if (unlikely(s->multi != NULL || atomic_load_explicit(&e->multi_bytes, memory_order_relaxed) != 0))
+		publish_multi(s);
 }

@@ -19,6 +19,7 @@
 #include "access/base/base_read.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/segment.h"
+#include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 #include "utils/clock.h"
@@ -50,6 +51,16 @@ account_switch(int command)
 		stats_add(STAT_COMMAND_NSEC + account_command, now - account_start_ns);
 	account_command = command;
 	account_start_ns = now;
+}
+
+void
+tcop__account(const Command *c)
+{
+	if (unlikely(c->index != account_command))
+	{
+		account_switch(c->index);
+		elog_doing(c->name);
+	}
 }
 
 void
@@ -156,11 +167,7 @@ command_begin(Session *s, const Command *c)
 	}
 	s->command = c;
 	s->last_command = (uint32) c->index + 1;
-	if (unlikely(c->index != account_command))
-	{
-		account_switch(c->index);
-		elog_doing(c->name);
-	}
+	tcop__account(c);
 	if (unlikely(!command_arity_fits(c, s->argc) || c->run == NULL))
 		tcop__error_arity(s);
 	else if (unlikely(tcop_auth_required(s)) && (c->flags & CMD_NO_AUTH) == 0)
@@ -265,8 +272,15 @@ tcop_run(Session *s, const TcopRequest *request)
 		s->out_start = s->out.appended;
 		s->out_errors = s->out.errors;
 		s->txn_tries = 0;
+		s->txn_changed = s->txn_refused = false;
 		s->next_armed = s->next_durability != SESSION_POLICY_SERVER;
 		if (unlikely(!command_begin(s, request->command)))
+		{
+			tcop__multi_refused(s);
+			command_end(s);
+			return TCOP_DONE;
+		}
+		if (unlikely(s->multi != NULL) && tcop__multi_queue(s))
 		{
 			command_end(s);
 			return TCOP_DONE;
@@ -277,11 +291,7 @@ tcop_run(Session *s, const TcopRequest *request)
 	}
 	else
 	{
-		if (s->command->index != account_command)
-		{
-			account_switch(s->command->index);
-			elog_doing(s->command->name);
-		}
+		tcop__account(s->command);
 		if (s->held)
 			tcop__hold_over(s);
 	}
@@ -475,8 +485,8 @@ error_store(Session *s, StoreStatus status)
 			reply_error(&s->out, "CORRUPT %s", base_keep_error(s->keep));
 			break;
 		case STORE_TXN_TOO_LARGE:
-			reply_error(&s->out, "ERR transaction too large (%llu bytes, maximum %llu)",
-						(unsigned long long) store_txn_bytes(s->txn), (unsigned long long) store_txn_bytes_max());
+			s->txn_refused = true;
+			tcop__error_txn_too_large(s);
 			break;
 		default:
 			NotReached();
@@ -494,8 +504,11 @@ tcop__status(Session *s, StoreStatus status, TcopResult *result)
 		case STORE_PARK_WAL:
 			*result = TCOP_PARK_WAL;
 			break;
-		case STORE_PARK_MAP:
 		case STORE_CHANGED:
+			s->txn_changed = true;	/* who runs the transaction looks at it */
+			*result = TCOP_PARK_MAP;
+			break;
+		case STORE_PARK_MAP:
 			*result = TCOP_PARK_MAP;
 			break;
 		case STORE_PARK_PAGE:

@@ -19,6 +19,7 @@
 #include "common/c.h"
 
 #include "access/store/evict.h"
+#include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 
@@ -35,6 +36,16 @@ weight(const Session *s)
 
 	for (uint32 i = 1; i < s->argc; i++)
 		bytes += s->argv[i].len;
+	if (unlikely(s->multi != NULL))
+	{
+		MultiFigures multi;
+
+		/* within MULTI nothing else gets here: it is EXEC */
+		tcop__multi_figures(s, &multi);
+		if (multi.open)
+			return (uint32) Min(multi.words / 2 + multi.bytes / THROTTLE_UNIT_BYTES + 1,
+								(uint64) (THROTTLE_CREDIT * THROTTLE_TIMES_MAX));
+	}
 	units = Max((uint64) 1, s->argc / 2) + bytes / THROTTLE_UNIT_BYTES;
 	return (uint32) Min(units, (uint64) (THROTTLE_CREDIT * THROTTLE_TIMES_MAX));
 }

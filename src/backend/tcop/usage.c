@@ -247,10 +247,15 @@ const char *
 usage_type(const char *name)
 {
 	static const char *const integers[] = {"cursor", "count", "index", "increment", "decrement", "protover",
-	"client-id", "timeout", "numlocal", "numreplicas"};
+	"client-id", "timeout", "numlocal", "numreplicas", "seconds", "milliseconds", "db", "destination-db", "index1", "index2",
+	"version"};
 
 	if (strcmp(name, "key") == 0 || strcmp(name, "pattern") == 0)
 		return name;
+	if (strcmp(name, "newkey") == 0 || strcmp(name, "source") == 0 || strcmp(name, "destination") == 0)
+		return "key";
+	if (strncmp(name, "unix-time-", strlen("unix-time-")) == 0)
+		return "unix-time";
 	for (size_t i = 0; i < lengthof(integers); i++)
 		if (strcmp(name, integers[i]) == 0)
 			return "integer";

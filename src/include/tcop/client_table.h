@@ -43,7 +43,8 @@ enum
 	CLIENT_FLAG_BLOCKED = 2,		/* in WAITAOF */
 	CLIENT_FLAG_CLOSING = 4,		/* after its last reply */
 	CLIENT_FLAG_NO_EVICT = 8,
-	CLIENT_FLAG_NO_TOUCH = 16
+	CLIENT_FLAG_NO_TOUCH = 16,
+	CLIENT_FLAG_MULTI = 1024		/* MULTI has been said */
 };
 
 typedef struct ClientEntry
@@ -63,6 +64,8 @@ typedef struct ClientEntry
 	_Atomic uint64 active_us;
 	_Atomic uint64 query_bytes;		/* unread request bytes kept */
 	_Atomic uint64 output_bytes;	/* reply bytes kept */
+	_Atomic uint32 multi_count;		/* commands queued behind MULTI, plus one; 0: none has been said */
+	_Atomic uint64 multi_bytes;		/* kept for them and for watched keys */
 	_Atomic uint32 output_chunks;
 	_Atomic uint32 gated;			/* replies at the gate */
 	_Atomic uint32 sequence;		/* odd: 'text' is being written */

@@ -49,7 +49,8 @@ enum
 	ACL_STRING = 2,
 	ACL_CONNECTION = 4,
 	ACL_DANGEROUS = 8,
-	ACL_BITMAP = 256
+	ACL_BITMAP = 256,
+	ACL_TRANSACTION = 64
 };
 
 typedef struct Command

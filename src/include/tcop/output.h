@@ -125,6 +125,7 @@ extern void reply_text(Output *o, const char *text);		/* bulk string */
 extern void reply_bulk_int(Output *o, int64 value);			/* bulk string of a number */
 extern void reply_verbatim(Output *o, const char *data, size_t len);	/* bulk string, in RESP3 =txt: */
 extern void reply_null(Output *o);
+extern void reply_null_array(Output *o);
 extern void reply_array(Output *o, uint64 count);
 extern void reply_map(Output *o, uint64 pairs);				/* RESP2: array of twice as many */
 extern void reply_set(Output *o, uint64 count);				/* RESP2: array */

@@ -68,6 +68,8 @@ struct Session
 	struct StoreTxn *txn;				/* of the command that runs as one; NULL: it does not */
 	bool		txn_body_done;		/* ... and has been run: the commit is to be called again */
 	uint32		txn_tries;
+	bool		txn_changed;		/* a store function has said STORE_CHANGED: it must begin anew */
+	bool		txn_refused;		/* ... STORE_TXN_TOO_LARGE */
 	uint64	   *pending;			/* output positions of versions that the commit will tell */
 	uint32		pending_count;
 	uint32		pending_size;

@@ -97,6 +97,16 @@ tcop__changed(Session *s, const StoreWritten *w)
 extern TcopResult tcop__atomically(Session *s, TcopResult (*body)(Session *s)) attribute_must_check;
 /* tcop__commit -- the end of a transaction (EXEC, tcop__atomically): true: *out is set; else *result as with tcop__status, or *again: run everything anew. */
 extern bool tcop__commit(Session *s, StoreCommitted *out, TcopResult *result, bool *again) attribute_must_check;
+/* ... and its parts, for EXEC, which is a loop of its own.  After TCOP_TXN_TRIES_PER_RUN times others are served. */
+#define TCOP_TXN_TRIES_PER_RUN 4
+/* tcop__txn_again -- the session as if the command had not run yet, and its transaction reset. */
+extern void tcop__txn_again(Session *s);
+/* tcop__txn_later -- it has begun anew too often: what the command returns. */
+extern TcopResult tcop__txn_later(Session *s);
+/* tcop__txn_end -- committed or refused: the transaction goes, and with an error what the command had to tell others. */
+extern void tcop__txn_end(Session *s);
+/* tcop__error_txn_too_large -- STORE_TXN_TOO_LARGE, which refuses the whole transaction. */
+extern void tcop__error_txn_too_large(Session *s);
 /*
  * tcop__reply_version -- a version as an integer.  What the transaction in use has
  * written itself (STORE_LSN_PENDING) has none before the commit: a place is kept
@@ -179,6 +189,9 @@ extern TcopResult tcop__read_several(Session *s, bool with_values);
 /* tcop__last_save -- when all that had been written then was on disk: seconds since 1970. */
 struct CheckpointStatus;
 extern uint64 tcop__last_save(const struct CheckpointStatus *status);
+
+/* tcop__account -- from now on time goes to this command. */
+extern void tcop__account(const Command *c);
 
 extern bool tcop__password_matches(const void *password, size_t len);
 extern bool tcop__client_name_valid(Session *s, const BytePart *name) attribute_must_check;

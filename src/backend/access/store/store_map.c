@@ -1,9 +1,10 @@
 /*
- * store_map.c -- the map of databases to trees: SELECT's numbers, FLUSHDB, FLUSHALL.
+ * store_map.c -- the map of databases to trees: SELECT's numbers, FLUSHDB, FLUSHALL, SWAPDB.
  *
  * A database is a tree id, and every key begins with one.  Emptying a database
  * gives it a fresh id in one step, whatever it holds; the old tree is dropped
- * and swept by the checkpointer.
+ * and swept by the checkpointer.  Swapping two of them exchanges their ids; their
+ * trees stay as they are.
  *
  * Changing the map:
  *   (0) map_lock: one change at a time, and none while a checkpoint takes its cut,
@@ -146,21 +147,43 @@ switch_database(uint32 db, uint32 index, Lsn lsn)
 	atomic_store_explicit(&store_shared->tree_of_db[db], index, memory_order_release);	/* release [store-map] */
 }
 
+/* is_named -- does some database of this map have the tree? */
+static bool
+is_named(const WalMapBody *body, uint32 tree_id)
+{
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		if (body->tree_id[db] == tree_id)
+			return true;
+	return false;
+}
+
 void
 store__map_install(const WalMapBody *body, Lsn lsn)
 {
+	uint32		old_id[DATABASE_COUNT];
+
+	/* what no database has any more goes first: its place may be needed */
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
 		uint32		old = store__tree_index(db);
-		int			index;
 
-		if (store__tree_id(old) == body->tree_id[db])
+		old_id[db] = store__tree_id(old);
+		if (is_named(body, old_id[db]))
 			continue;
 		/* relaxed: recovery is alone.  No merge looks them up any more */
-		atomic_fetch_sub_explicit(&store_shared->counts[my_slot->number].blind, store__sweep_tree_whole(store__tree_id(old)),
+		atomic_fetch_sub_explicit(&store_shared->counts[my_slot->number].blind, store__sweep_tree_whole(old_id[db]),
 								  memory_order_relaxed);
 		store__tree_free(old);
-		index = store__tree_take(body->tree_id[db]);
+	}
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+	{
+		int			index;
+
+		if (old_id[db] == body->tree_id[db])
+			continue;
+		index = store__tree_of_id(body->tree_id[db]);
+		if (index < 0)
+			index = store__tree_take(body->tree_id[db]);
 		Verify(index >= 0);
 		switch_database(db, (uint32) index, lsn);
 	}
@@ -194,68 +217,117 @@ withdraw(StoreFlushJob *job)
 	job->step = 0;
 }
 
-/* change_map -- (3) to (5), announced and a grace period later. */
+/* log_map -- (3): room in the log for the new map. */
 static StoreStatus
-change_map(int db, Lsn *gate)
+log_map(uint32 body_len, WalReservation *r)
 {
-	uint32		first = db < 0 ? 0 : (uint32) db;
-	uint32		last = db < 0 ? DATABASE_COUNT - 1 : (uint32) db;
-	uint32		changed = 0;
-	WalMapBody	body;
-	BytePart	part = {&body, sizeof(body)};
-	WalReservation r;
-	uint32		crc;
-
-	for (uint32 d = first; d <= last; d++)
-		changed += is_touched(d);
-	if (changed == 0)
-	{
-		for (uint32 d = first; d <= last; d++)
-			/* relaxed: under the announcement */
-			*gate = Max(*gate, atomic_load_explicit(&store_shared->map_lsn[d], memory_order_relaxed));
-		return STORE_OK;
-	}
-	if (free_trees() < changed)
-	{
-		evict_want_trees();		/* a checkpoint, then the sweeper, make room */
-		return STORE_PARK_MAP;
-	}
-	store__map_export(&body);
-	for (uint32 d = first; d <= last; d++)
-		if (is_touched(d))
-			body.tree_id[d] = body.next_tree_id++;
-	crc = crc32c_extend(0, &body, sizeof(body));
-	switch (wal_reserve(sizeof(body), 0, &r))
+	switch (wal_reserve(body_len, 0, r))
 	{
 		case WAL_RESERVED:
-			break;
+			return STORE_OK;
 		case WAL_NO_SPACE:
 			return STORE_PARK_WAL;
 		case WAL_DISK_FULL:
 			return STORE_DISK_FULL;
 	}
-	/* relaxed: changed under the announcement only */
-	atomic_store_explicit(&store_shared->next_tree_id, body.next_tree_id, memory_order_relaxed);
-	for (uint32 d = first; d <= last; d++)
-	{
-		uint32		old = store__tree_index(d);
+	NotReached();
+}
 
-		if (body.tree_id[d] != store__tree_id(old))
+/* Change -- what is to become of the map */
+typedef struct Change
+{
+	uint32		first;			/* databases from ... */
+	uint32		last;			/* ... to: emptied */
+	bool		swap;			/* or these two: exchanged */
+} Change;
+
+/* describe_change -- the map as it will be; how many trees will have to be taken for it, *count databases change. */
+static uint32
+describe_change(const Change *c, WalMapBody *body, uint32 *count)
+{
+	*count = 0;
+	store__map_export(body);
+	if (c->swap)
+	{
+		uint32		id = body->tree_id[c->first];
+
+		*count = c->first == c->last ? 0 : 2;
+		body->tree_id[c->first] = body->tree_id[c->last];
+		body->tree_id[c->last] = id;
+		return 0;
+	}
+	for (uint32 d = c->first; d <= c->last; d++)
+		if (is_touched(d))
 		{
-			int			index = store__tree_take(body.tree_id[d]);
+			body->tree_id[d] = body->next_tree_id++;
+			(*count)++;
+		}
+	return *count;
+}
+
+/* switch_databases -- (4). */
+static void
+switch_databases(const Change *c, const WalMapBody *body, Lsn lsn)
+{
+	uint32		old[DATABASE_COUNT];
+
+	for (uint32 d = 0; d < DATABASE_COUNT; d++)
+		old[d] = store__tree_index(d);
+	/* relaxed: changed under the announcement only */
+	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
+	if (c->swap)
+	{
+		switch_database(c->first, old[c->last], lsn);
+		switch_database(c->last, old[c->first], lsn);
+		return;
+	}
+	for (uint32 d = c->first; d <= c->last; d++)
+		if (body->tree_id[d] != store__tree_id(old[d]))
+		{
+			int			index = store__tree_take(body->tree_id[d]);
 
 			Verify(index >= 0);
-			switch_database(d, (uint32) index, r.end);
-			tree_drop(old, r.end);
+			switch_database(d, (uint32) index, lsn);
+			tree_drop(old[d], lsn);
 		}
+}
+
+/* change_map -- (3) to (5), announced and a grace period later. */
+static StoreStatus
+change_map(const Change *c, Lsn *gate)
+{
+	WalMapBody	body;
+	BytePart	part = {&body, sizeof(body)};
+	WalReservation r;
+	StoreStatus status;
+	uint32		count;
+	uint32		crc;
+
+	if (describe_change(c, &body, &count) > free_trees())
+	{
+		evict_want_trees();		/* a checkpoint, then the sweeper, make room */
+		return STORE_PARK_MAP;
 	}
+	if (count == 0)
+	{
+		for (uint32 d = c->first; d <= c->last; d++)
+			/* relaxed: under the announcement */
+			*gate = Max(*gate, atomic_load_explicit(&store_shared->map_lsn[d], memory_order_relaxed));
+		return STORE_OK;
+	}
+	crc = crc32c_extend(0, &body, sizeof(body));
+	status = log_map(sizeof(body), &r);
+	if (status != STORE_OK)
+		return status;
+	switch_databases(c, &body, r.end);
 	wal_fill(&r, WAL_MAP, 0, 0, crc, &part, 1);
 	*gate = Max(*gate, r.end);
 	return STORE_OK;
 }
 
-StoreStatus
-store_flush(int db, StoreFlushJob *job, Lsn *gate)
+/* change -- (0) to (5). */
+static StoreStatus
+change(const Change *c, StoreFlushJob *job, Lsn *gate)
 {
 	StoreStatus status;
 
@@ -270,13 +342,29 @@ store_flush(int db, StoreFlushJob *job, Lsn *gate)
 	if (!epoch_grace_passed(job->grace))
 		return STORE_PARK_MAP;
 	epoch_enter();
-	status = change_map(db, gate);
+	status = change_map(c, gate);
 	epoch_leave();
 	if (status == STORE_OK || status == STORE_DISK_FULL)
 		withdraw(job);
 	if (status == STORE_PARK_MAP)
 		withdraw(job);			/* let others write while the sweeper frees trees */
 	return status;
+}
+
+StoreStatus
+store_flush(int db, StoreFlushJob *job, Lsn *gate)
+{
+	Change		c = {db < 0 ? 0 : (uint32) db, db < 0 ? DATABASE_COUNT - 1 : (uint32) db, false};
+
+	return change(&c, job, gate);
+}
+
+StoreStatus
+store_swap(uint32 first, uint32 second, StoreFlushJob *job, Lsn *gate)
+{
+	Change		c = {Min(first, second), Max(first, second), true};
+
+	return change(&c, job, gate);
 }
 
 void

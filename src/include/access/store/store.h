@@ -211,6 +211,8 @@ typedef struct StoreFlushJob
 } StoreFlushJob;
 extern StoreStatus store_flush(int db, StoreFlushJob *job, Lsn *gate) attribute_must_check;
 extern void store_flush_cancel(StoreFlushJob *job);
+/* store_swap -- SWAPDB: what one number stood for the other stands for now, in the same manner as store_flush. */
+extern StoreStatus store_swap(uint32 first, uint32 second, StoreFlushJob *job, Lsn *gate) attribute_must_check;
 
 /*
  * store_count -- an estimate without any reading: for INFO.

@@ -1,0 +1,186 @@
+# Goal: MULTI EXEC DISCARD WATCH UNWATCH answer as Redis 7 does: order and errors of queued
+# commands, what discards a transaction, what WATCH notices, in RESP2 and RESP3.
+#
+# Method: a table of commands over several connections with the exact replies, run against artery
+# and against redis-server; then limits, counters, cold keys, and connections that end in the middle.
+use Artery::Against;
+use Artery::Cluster;
+use Artery::SoakWire;
+use Artery::Test;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $node = Artery::Cluster->new('multi');
+$node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', durability => 'none');
+$node->start;
+
+my $ABORT   = '-EXECABORT Transaction discarded because of previous errors.';
+my $FAR     = 4102444800;			# the year 2100
+sub queued { return map { [$_, 'QUEUED'] } @_ }
+
+my @table = (
+	[['FLUSHALL'], 'OK'],
+	# the states
+	[['EXEC'], '-ERR EXEC without MULTI'], [['DISCARD'], '-ERR DISCARD without MULTI'], [['MULTI', 'x'], arity('multi')], [['EXEC', 'x'], "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"],
+	[['DISCARD', 'x'], arity('discard')], [['UNWATCH', 'x'], arity('unwatch')], [['WATCH'], arity('watch')], [['UNWATCH'], 'OK'],
+	[['MULTI'], 'OK'], [['EXEC'], '[]'], [['EXEC'], '-ERR EXEC without MULTI'],
+	[['MULTI'], 'OK'], [['MULTI'], '-ERR MULTI calls can not be nested'], queued(['SET', 'a', 1]), [['EXEC'], '[OK]'],
+	[['MULTI'], 'OK'], queued(['SET', 'a', 2]), [['DISCARD'], 'OK'], [['GET', 'a'], '"1"'], [['DISCARD'], '-ERR DISCARD without MULTI'],
+	# what is queued runs in order and sees what came before it
+	[['MULTI'], 'OK'], queued(['SET', 'a', 5], ['INCR', 'a'], ['GET', 'a'], ['APPEND', 'a', 'x'], ['GET', 'a'], ['STRLEN', 'a'], ['MSET', 'b', 1, 'c', 2], ['MGET', 'a', 'b', 'c', 'd'],
+		['DEL', 'b', 'c', 'd'], ['EXISTS', 'a', 'b', 'c'], ['PING'], ['ECHO', 'hello'], ['GETDEL', 'a'], ['EXISTS', 'a'], ['DBSIZE'], ['KEYS', '*']),
+	[['EXEC'], '[OK :6 "6" :2 "6x" :2 OK ["6x" "1" "2" nil] :2 :1 PONG "hello" "6x" :0 :0 []]'],
+	[['MULTI'], 'OK'], queued(['SET', 'k', 'v'], ['SETNX', 'k', 'w'], ['GETSET', 'k', 'x'], ['SET', 'k', 'y', 'XX', 'GET'], ['RENAME', 'k', 'l'], ['COPY', 'l', 'm'], ['RENAMENX', 'l', 'm'], ['RENAMENX', 'l', 'k'],
+		['MOVE', 'm', 1], ['TYPE', 'k'], ['TOUCH', 'k', 'l', 'm'], ['EXPIREAT', 'k', $FAR], ['EXPIRETIME', 'k'], ['PERSIST', 'k'], ['TTL', 'k'], ['EXPIRE', 'k', -1], ['GET', 'k'], ['RANDOMKEY']),
+	[['EXEC'], '[OK :0 "v" "x" OK :1 :0 :1 :1 string :1 :1 :' . $FAR . ' :1 :-1 :1 nil nil]'], [['SELECT', 1], 'OK'], [['GETDEL', 'm'], '"y"'], [['SELECT', 0], 'OK'],
+	# errors while they run stop nothing
+	[['MULTI'], 'OK'], queued(['SET', 'a', 'x'], ['INCR', 'a'], ['SET', 'b', 1], ['INCRBY', 'b', 'x'], ['RENAME', 'none', 'n'], ['EXPIRE', 'b', 'x'], ['CLIENT', 'KILL', '1.2.3.4:5']),
+	[['EXEC'], "[OK -ERR value is not an integer or out of range OK $NUMBER -ERR no such key $NUMBER -ERR No such client]"], [['MGET', 'a', 'b'], '["x" "1"]'],
+	# errors while they are queued discard all
+	(map { ([['MULTI'], 'OK'], queued(['SET', 'b', 2]), $_, queued(['SET', 'b', 3]), [['EXEC'], $ABORT], [['GET', 'b'], '"1"'], [['EXEC'], '-ERR EXEC without MULTI']) }
+		[['BOGUS', 'x'], "-ERR unknown command 'BOGUS', with args beginning with: 'x' "], [['GET'], arity('get')], [['GET', 'a', 'b'], arity('get')],
+		[['CONFIG', 'BOGUS'], "-ERR unknown subcommand 'BOGUS'. Try CONFIG HELP."], [['SAVE'], '-ERR Command not allowed inside a transaction'],
+		[['SHUTDOWN'], '-ERR Command not allowed inside a transaction'], [['MULTI', 'x'], arity('multi')], [['UNWATCH', 'x'], arity('unwatch')]),
+	[['MULTI'], 'OK'], queued(['SET', 'b', 2]), [['GET'], arity('get')], [['DISCARD'], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'b']), [['EXEC'], '["1"]'],
+	[['MULTI'], 'OK'], queued(['SET', 'b', 2]), [['EXEC', 'x'], "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"], [['EXEC'], '-ERR EXEC without MULTI'], [['GET', 'b'], '"1"'],
+	[['MULTI'], 'OK'], [['WATCH', 'a'], '-ERR WATCH inside MULTI is not allowed'], queued(['SET', 'b', 4]), [['EXEC'], '[OK]'], [['GET', 'b'], '"4"'],
+	# SELECT and what it leads to
+	[['MULTI'], 'OK'], queued(['SELECT', 3], ['SET', 'three', 3], ['SELECT', 16]), [['EXEC'], '[OK OK -ERR DB index is out of range]'], [['GET', 'three'], '"3"'], [['SELECT', 0], 'OK'], [['GET', 'three'], 'nil'],
+	[['MULTI'], 'OK'], queued(['SELECT', 3], ['DEL', 'three'], ['SELECT', 0]), [['EXEC'], '[OK :1 OK]'],
+	# RESET and QUIT are not queued
+	[['MULTI'], 'OK'], queued(['SET', 'b', 5]), [['RESET'], 'RESET'], [['EXEC'], '-ERR EXEC without MULTI'], [['GET', 'b'], '"4"'],
+	[['q:', 'MULTI'], 'OK'], [['q:', 'SET', 'b', 6], 'QUEUED'], [['q:', 'QUIT'], 'OK'], [['q:', 'closed'], 1], [['GET', 'b'], '"4"'],
+	# WATCH
+	[['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], queued(['SET', 'b', 1]), [['EXEC'], '[OK]'],
+	[['WATCH', 'a', 'b'], 'OK'], [['b:', 'SET', 'b', 'other'], 'OK'], [['MULTI'], 'OK'], queued(['SET', 'a', 'mine']), [['EXEC'], 'nil array'], [['MGET', 'a', 'b'], '["x" "other"]'],
+	[['MULTI'], 'OK'], queued(['SET', 'a', 'mine']), [['EXEC'], '[OK]'],
+	[['WATCH', 'a'], 'OK'], [['SET', 'a', 'own'], 'OK'], [['MULTI'], 'OK'], queued(['PING']), [['EXEC'], 'nil array'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 'own'], 'OK'], [['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 1], 'OK'], [['UNWATCH'], 'OK'], [['MULTI'], 'OK'], queued(['PING']), [['EXEC'], '[PONG]'],
+	[['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], [['b:', 'SET', 'a', 2], 'OK'], [['DISCARD'], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'a']), [['EXEC'], '["2"]'],
+	[['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], [['b:', 'SET', 'a', 3], 'OK'], queued(['UNWATCH'], ['SET', 'a', 4]), [['EXEC'], 'nil array'], [['GET', 'a'], '"3"'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 5], 'OK'], [['RESET'], 'RESET'], [['MULTI'], 'OK'], queued(['PING']), [['EXEC'], '[PONG]'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 6], 'OK'], [['MULTI'], 'OK'], [['GET'], arity('get')], [['EXEC'], $ABORT], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], [['EXEC', 'x'], qr/^-EXECABORT/], [['b:', 'SET', 'a', 7], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	# WATCH: absent, deleted, made again, expired
+	[['WATCH', 'absent'], 'OK'], [['MULTI'], 'OK'], queued(['SET', 'absent', 1]), [['EXEC'], '[OK]'], [['DEL', 'absent'], ':1'],
+	[['WATCH', 'absent'], 'OK'], [['b:', 'SET', 'absent', 1], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'absent'], 'OK'], [['b:', 'DEL', 'absent'], ':1'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'absent'], 'OK'], [['b:', 'DEL', 'absent'], ':0'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['SET', 'a', 1], 'OK'], [['WATCH', 'a'], 'OK'], [['b:', 'DEL', 'a'], ':1'], [['b:', 'SET', 'a', 1], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'EXPIRE', 'a', 100], ':1'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'PERSIST', 'a'], ':1'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'GET', 'a'], '"1"'], [['b:', 'TTL', 'a'], ':-1'], [['b:', 'SETNX', 'a', 2], ':0'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['PEXPIRE', 'a', 30], ':1'], [['WATCH', 'a'], 'OK'], [['wait', 0.06], ''], [['MULTI'], 'OK'], queued(['SET', 'b', 'late']), [['EXEC'], 'nil array'], [['GET', 'b'], '"other"'],
+	[['SET', 'a', 1, 'XX'], 'nil'], [['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'a']), [['EXEC'], '[nil]'],
+	# ... by database, and what empties or swaps them
+	[['SET', 'a', 1], 'OK'], [['WATCH', 'a'], 'OK'], [['b:', 'SELECT', 1], 'OK'], [['b:', 'SET', 'a', 2], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['WATCH', 'a'], 'OK'], [['SELECT', 1], 'OK'], [['SET', 'a', 3], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'], [['SELECT', 0], 'OK'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'FLUSHDB'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'FLUSHALL'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['WATCH', 'none'], 'OK'], [['b:', 'FLUSHALL'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	[['SET', 'a', 1], 'OK'], [['WATCH', 'a'], 'OK'], [['b:', 'SWAPDB', 0, 1], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'], [['b:', 'SWAPDB', 1, 0], 'OK'],
+	[['FLUSHALL'], 'OK'],
+);
+
+# the same in RESP3
+my @resp3 = (
+	[['HELLO', 3], qr/^%/], [['SET', 'a', 1], 'OK'],
+	[['MULTI'], 'OK'], queued(['GET', 'a'], ['GET', 'none'], ['MGET', 'a', 'none'], ['INCR', 'a'], ['INCRBY', 'a', 'x']), [['EXEC'], "[\"1\" null [\"1\" null] :2 $NUMBER]"],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 5], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'a']), [['EXEC'], 'null'],
+	[['MULTI'], 'OK'], [['NOSUCH'], qr/^-ERR unknown command/], [['EXEC'], $ABORT],
+	[['MULTI'], 'OK'], queued(['CONFIG', 'GET', 'databases']), [['EXEC'], '[%["databases" "16"]]'],
+	[['MULTI'], 'OK'], queued(['HELLO', 2], ['GET', 'none']), [['EXEC'], qr/^\[.* nil\]$/], [['FLUSHALL'], 'OK'],
+);
+
+subtest 'replies' => sub {
+	run_table('artery', $node->socket_path, @table);
+	run_table('artery, RESP3', $node->socket_path, @resp3);
+	my $redis = redis_start();
+	SKIP: {
+		skip 'no redis-server', 2 unless $redis;
+		run_table('redis-server', $redis->{path}, @table);
+		run_table('redis-server, RESP3', $redis->{path}, @resp3);
+	}
+};
+
+subtest 'what differs' => sub {
+	run_table('artery', $node->socket_path,
+		(map { ([['MULTI'], 'OK'], [[@$_], "-ERR '" . lc($_->[0]) . "' is not supported inside a transaction"], [['EXEC'], $ABORT]) } ['FLUSHDB'], ['FLUSHALL'], ['SWAPDB', 0, 1]),
+		[['WATCH', 'k' x 4097], '-ERR key is too long (4097 bytes, maximum 4096)'],
+		[['MULTI'], 'OK'], queued(['GET', 'k' x 4097], ['SET', 'a', 1]), [['EXEC'], '[-ERR key is too long (4097 bytes, maximum 4096) OK]'],
+		[['MULTI'], 'OK'], queued(['WAITAOF', 1, 0, 0], ['WAITAOF', 1, 1, 0], ['SET', 'a', 2]), [['EXEC'], qr/^\[\[:[01] :0\] \[:[01] :0\] OK\]$/],
+	);
+};
+
+subtest 'counters' => sub {
+	my $c = $node->connect;
+	my $calls = sub { my %n = $c->cmd('INFO', 'commandstats') =~ /cmdstat_(\w+):calls=(\d+)/g; return map { $n{$_} // 0 } qw(set get multi exec) };
+	my $failed = sub { my ($n) = $c->cmd('INFO', 'commandstats') =~ /cmdstat_\Q$_[0]\E:.*?failed_calls=(\d+)/; return $n // 0 };
+	$c->cmd('CONFIG', 'RESETSTAT');
+	$c->pipeline(['MULTI'], ['SET', 'a', 1], ['SET', 'a', 2], ['INCRBY', 'a', 'x'], ['GET', 'a'], ['EXEC'], ['MULTI'], ['SET', 'a', 3], ['DISCARD']);
+	is_deeply([$calls->()], [2, 1, 2, 1], 'calls are those that have run');
+	is($failed->('incrby'), 1, 'a failed one is the queued command');
+	is($failed->('exec'), 0, '... not EXEC');
+	like($c->cmd('CLIENT', 'INFO'), qr/ multi=-1 /, 'CLIENT INFO outside of MULTI');
+	my @in = $c->pipeline(['MULTI'], ['PING'], ['PING'], ['CLIENT', 'INFO'], ['EXEC']);
+	like($in[-1][2], qr/ multi=3 /, 'and within');
+	like($in[-1][2], qr/flags=\S*x/, 'with the flag x');
+};
+
+subtest 'limits' => sub {
+	my $c = $node->connect;
+	$c->cmd('CONFIG', 'SET', 'client_query_buffer_limit', '1MB');
+	is($c->cmd('MULTI'), 'OK', 'MULTI');
+	my @replies = map { my $r = $c->reply_to('SET', "k$_", 'x' x 100_000); "$r" } 1 .. 12;
+	is($replies[0], 'QUEUED', 'queued until client_query_buffer_limit');
+	like($replies[-1], qr/^ERR too much is queued and watched \(\d+ bytes, maximum 1048576, see client_query_buffer_limit\)/, 'then refused');
+	is($c->err('EXEC'), substr($ABORT, 1), 'and EXEC discards all');
+	is($c->cmd('EXISTS', 'k1'), 0, 'nothing was done');
+	$c->cmd('WATCH', map { "$_" . 'w' x 4000 } 1 .. 200);
+	like($c->err('WATCH', map { "$_" . 'w' x 4000 } 201 .. 260), qr/^ERR too much is queued and watched/, 'watched keys count, too');
+	is($c->cmd('UNWATCH'), 'OK', 'UNWATCH');
+	is($c->cmd('WATCH', map { "$_" . 'w' x 4000 } 201 .. 260), 'OK', 'makes room');
+	$c->cmd('UNWATCH');
+	$c->cmd('CONFIG', 'SET', 'client_query_buffer_limit', '1GB');
+	my @many = $c->pipeline(['MULTI'], (map { ['INCR', 'many'] } 1 .. 20_000), ['EXEC']);
+	is_deeply($many[-1], [1 .. 20_000], '20,000 commands in one EXEC');
+	my $other = $node->connect;
+	$c->send_raw(join '', map { Artery::Client->encode(@$_) } ['MULTI'], (map { ['SET', "big$_", 'y' x 100_000] } 1 .. 100), (map { ['GET', "big$_"] } 1 .. 100), ['EXEC']);
+	is($other->cmd('PING'), 'PONG', 'others are served meanwhile');
+	my @big = map { $c->recv } 1 .. 202;
+	is(scalar(grep { $_ eq 'y' x 100_000 } @{$big[-1]}), 100, '10 MB of replies');
+};
+
+subtest 'cold keys' => sub {
+	my $c = $node->connect;
+	$c->cmd('FLUSHALL');
+	$c->pipeline(map { ['SET', "cold$_", $_] } 1 .. 2000);
+	$c->cmd('CHECKPOINT');
+	$node->stop;
+	$node->append_conf(prewarm => 'off');
+	$node->start;
+	$c = $node->connect;
+	is($c->cmd('WATCH', map { "cold$_" } 1 .. 50), 'OK', 'WATCH of keys on disk');
+	my @r = $c->pipeline(['MULTI'], (map { ['INCR', "cold$_"], ['GET', 'cold' . ($_ + 1000)] } 51 .. 100), ['EXEC']);
+	is_deeply($r[-1], [map { ($_ + 1, $_ + 1000) } 51 .. 100], 'EXEC of keys on disk');
+	$c->cmd('WATCH', 'cold1500');
+	$node->connect->cmd('SET', 'cold1500', 'changed');
+	is(($c->pipeline(['MULTI'], ['GET', 'cold1'], ['EXEC']))[-1], undef, 'WATCH notices a change of what was on disk');
+};
+
+subtest 'connections that end in the middle' => sub {
+	my $c = $node->connect;
+	$c->cmd('SET', 'a', 'before');
+	my $d = $node->connect;
+	$d->pipeline(['WATCH', 'a'], ['MULTI'], ['SET', 'a', 'never']);
+	$d->close;
+	my @half = map { $node->connect } 1 .. 20;
+	$_->pipeline(['WATCH', 'a', 'b'], ['MULTI'], map { ['SET', 'a', 'x' x 1000] } 1 .. 50) for @half;
+	$_->close for @half;
+	is($c->cmd('GET', 'a'), 'before', 'nothing happens without EXEC');
+	ok($node->running, 'and the server lives');
+};
+
+$node->stop;
+done_testing;
