@@ -215,6 +215,8 @@ epoll_turn(uint64 timeout_us)
 
 	if (n < 0 && errno != EINTR)
 		ereport(PANIC, "epoll_wait failed: %m");
+	if (timeout_us > 0)
+		net__on_awake();
 	for (int i = 0; i < n; i++)
 	{
 		uint64		data = events[i].data.u64;

@@ -478,6 +478,8 @@ uring_turn(uint64 timeout_us)
 	uint32		n;
 
 	submit_and_wait(timeout_us);
+	if (timeout_us > 0)
+		net__on_awake();
 	do
 	{
 		n = io_uring_peek_batch_cqe(&ring, cqes, COMPLETIONS_BATCH);

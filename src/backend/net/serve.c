@@ -130,6 +130,14 @@ start(void)
 	proc_set_title("%u clients", 0);
 }
 
+/* net__on_awake -- the wait is over: the commands that follow see the time as it is now. */
+void
+net__on_awake(void)
+{
+	net__worker.now_us = clock_mono_us();
+	tcop_turn(net__worker.now_us);
+}
+
 void
 net__on_watch(int which)
 {

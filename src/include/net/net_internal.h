@@ -198,6 +198,7 @@ extern const EventOps net__event_epoll;
 extern const EventOps *net__event;				/* the one in use */
 
 /* upcalls: all from within turn(), but for those said to come at once */
+extern void net__on_awake(void);				/* first of all, once per turn(), when it has waited */
 extern void net__on_watch(int which);
 extern void net__on_accept(Listener *l, int fd);	/* fd < 0: -errno */
 extern void net__on_receive(Conn *c, const uint8 *data, ssize_t len);	/* 0: end, < 0: -errno */
