@@ -6,6 +6,8 @@
  * key, for evict_cut follows the root in force by a grace period; and since
  * evict_cut <= flushed <= completed no reply about it needs a gate, and no
  * reservation below it is open (store.c tells why that keeps the order of versions).
+ * A snapshot reads an older root: nothing above the cut of that one goes
+ * (store__horizon), nor does a tree that its map names.
  *
  * A dropped tree may go once the MAP record that dropped it is <= evict_cut and a
  * grace period has passed since the drop: then no base that anybody may read holds
@@ -39,7 +41,7 @@ static uint32 sweep_from_len;
 static bool sweep_running;
 static uint64 sweep_made;		/* tombstones ever made when the pass began */
 static uint64 sweep_gone;
-static Lsn	sweep_horizon;		/* evict_cut of the last pass: another one needs a later one */
+static Lsn	sweep_horizon;		/* store__horizon of the last pass: another one needs a later one */
 static uint64 sweep_kept;		/* tombstones that the pass found too young */
 
 static uint8 drop_from[KEY_MAX];
@@ -127,13 +129,19 @@ store__tree_free(uint32 index)
 	atomic_fetch_add_explicit(&store_shared->trees_swept, 1, memory_order_relaxed);
 }
 
+/* trees_wanted -- does a FLUSHDB wait for a place in the table? */
+static bool
+trees_wanted(void)
+{
+	/* relaxed: a hint; it is stored before we are woken */
+	return atomic_load_explicit(&evict__shared->trees_wanted, memory_order_relaxed) != 0;
+}
+
 /* trees_wait_dearly -- is a dropped tree that waits for a cut worth a checkpoint? */
 static bool
 trees_wait_dearly(void)
 {
-	/* relaxed: a hint; it is stored before we are woken */
-	return atomic_load_explicit(&evict__shared->trees_wanted, memory_order_relaxed) != 0 ||
-		evict__used_percent() >= TREES_WAIT_PERCENT;
+	return trees_wanted() || evict__used_percent() >= TREES_WAIT_PERCENT;
 }
 
 /* pick_tree -- a dropped tree that may go now, or -1. */
@@ -142,6 +150,7 @@ pick_tree(void)
 {
 	bool		waits = false;
 	bool		any = false;
+	bool		held = false;	/* by a snapshot */
 
 	for (int i = 0; i < STORE_TREES; i++)
 	{
@@ -153,11 +162,15 @@ pick_tree(void)
 		/* relaxed, both: stored before state */
 		if (atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed) > store__evict_cut())
 			waits = true;
+		else if (store__snapshot_names_tree(store__tree_id((uint32) i)))
+			held = true;
 		else if (epoch_grace_passed(atomic_load_explicit(&tree->drop_epoch, memory_order_relaxed)))
 			return i;
 	}
 	if (waits && trees_wait_dearly())
 		evict__ask_checkpoint();
+	if (held && !waits && trees_wanted())
+		(void) store__snapshot_end_oldest(SNAPSHOT_TREES);
 	if (!any)
 		atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);	/* relaxed: a hint */
 	return -1;
@@ -228,6 +241,8 @@ sweep_tombstones_step(void)
 {
 	/* relaxed: ours */
 	uint64		swept = atomic_load_explicit(&store_shared->tombstones_swept, memory_order_relaxed);
+	Lsn			horizon;
+	Lsn			cut;
 
 	if (!sweep_running)
 	{
@@ -238,14 +253,16 @@ sweep_tombstones_step(void)
 			return false;		/* a walk over everything for hardly anything */
 		if ((left < TOMBSTONES_MIN || left < leaves_about() / 8) && evict__used_percent() < SHORT_PERCENT)
 			return false;
-		if (store__evict_cut() <= sweep_horizon)
+		horizon = store__horizon(&cut);
+		if (horizon <= sweep_horizon)
 		{
-			if (tombstones_wait_dearly(left))
+			/* what waits for a snapshot does not come free by a checkpoint */
+			if (horizon == cut && tombstones_wait_dearly(left))
 				evict__ask_checkpoint();
 			return false;
 		}
 		sweep_running = true;
-		sweep_horizon = store__evict_cut();
+		sweep_horizon = horizon;
 		sweep_kept = 0;
 		sweep_made = made;
 		sweep_gone = 0;
@@ -277,6 +294,7 @@ store_sweep_step(void)
 
 	if (!more)
 		more = sweep_tombstones_step();
+	store__links_account();
 	mem_reclaim();
 	return more;
 }
