@@ -79,15 +79,6 @@ key_tree_id(const uint8 *key)
 	return __builtin_bswap32(big_endian);
 }
 
-/* version_at -- the newest version at or below 'cut'; NULL: there is none in the overlay. */
-static const Leaf *
-version_at(const Leaf *leaf, Lsn cut)
-{
-	while (leaf != NULL && leaf->lsn > cut)
-		leaf = leaf_link(leaf) != 0 ? seg_ptr(leaf_link(leaf)) : NULL;
-	return leaf;
-}
-
 /* ---- progress: a guess from the key's place ---- */
 
 static uint64
@@ -279,7 +270,7 @@ static void
 look_at(CheckpointWalk *w, const Leaf *leaf)
 {
 	/* an undecided transaction lies above the cut: completed has passed it */
-	const Leaf *v = version_at(store__resolve(leaf), w->cut);
+	const Leaf *v = store__resolve_at(leaf, w->cut);
 	CheckpointTree *tree;
 	bool		open;
 
@@ -422,7 +413,7 @@ value_of(void *arg, const BaseChange *change, uint64 offset, size_t len, void *t
 		bool		found;
 
 		epoch_enter();
-		v = version_at(store__resolve(art_lookup(&store_shared->root, change->key, change->key_len)), w->cut);
+		v = store__resolve_at(art_lookup(&store_shared->root, change->key, change->key_len), w->cut);
 		found = v != NULL && v->lsn == change->lsn && offset + n <= v->value_len;
 		if (found)
 			leaf_copy_value(v, offset, n, to);

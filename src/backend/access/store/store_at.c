@@ -5,12 +5,12 @@
  * to; if there is none, what the pinned root says.  Why that is the key as of s: let v be
  * its newest version <= s.
  *   - v.lsn > p (the root's cut): v was in the overlay when the snapshot was announced or
- *     came later, and has not left it: nothing above p is evicted while the snapshot is
- *     open, and what replaces v links it (store_snapshot.c).
+ *     came later, and has not left it: what replaces v links it, and a leaf that leads to
+ *     v is not evicted while the snapshot is open (store_snapshot.c).
  *   - v.lsn <= p: the root holds it, or lacks the key if v is a tombstone.  If the overlay
- *     leads to a version <= s, that is v: a clean copy made from a later root is of the
- *     newest version in it, and if that lies above s, the key has had a leaf above p
- *     all the time and no copy was made.
+ *     leads to a version <= s, that is v or older; and it is v: nothing that links lead
+ *     to from a leaf is passed over, and a clean copy made from a later root is of the
+ *     newest version in that.
  * COMPLETE speaks of the root in force and is not looked at.  Nothing is promoted.
  *
  * Everything that is shown has a version <= s, the map of databases too: s is the gate of

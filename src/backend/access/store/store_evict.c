@@ -8,7 +8,7 @@
  *
  * The clock.  A hand goes around the whole overlay in key order, in bounded pieces
  * (art_evict).  A leaf may go if its lsn is <= evict_cut, no snapshot needs it
- * (store__horizon) and it is no descriptor;
+ * (store__snapshot_needs) and it is no descriptor;
  * one that was read since the hand passed (RECENT) loses the mark and stays for
  * this round.  Why the base then answers as the leaf did: lsn <= evict_cut <= cut
  * of every root that anybody may still read, and the leaf is its key's newest
@@ -102,7 +102,7 @@ typedef struct Hand
 	bool		merciless;		/* RECENT does not help */
 	bool		merciless_next;
 	Lsn			cut;			/* evict_cut when it began */
-	Lsn			horizon;		/* what snapshots let go of that */
+	StoreGuard	guard;			/* what snapshots need of that */
 	uint64		held;			/* bytes that could go but for snapshots */
 	uint64		begun_us;
 	uint64		leaves;			/* gone in this round */
@@ -517,7 +517,7 @@ may_go(const Leaf *leaf, void *arg)
 	}
 	if (flags & LEAF_DESCRIPTOR)
 		return false;
-	if (unlikely(leaf->lsn > hand.horizon))
+	if (unlikely(hand.guard.count > 0) && store__snapshot_needs(&hand.guard, leaf))
 	{
 		hand.held += leaf_bytes(leaf);
 		return false;
@@ -542,7 +542,8 @@ round_begin(uint64 now)
 	hand.partial = hand.from_len != 0;
 	hand.merciless = hand.merciless_next;
 	hand.merciless_next = false;
-	hand.horizon = store__horizon(&hand.cut);
+	store__guard_take(&hand.guard);
+	hand.cut = hand.guard.cut;
 	hand.begun_us = now;
 	hand.leaves = hand.bytes = hand.spared = hand.dirty = hand.held = 0;
 }
@@ -629,7 +630,7 @@ wanted_now(uint64 now, bool compacting)
 {
 	uint64		failed = atomic_load_explicit(&evict__shared->failed, memory_order_relaxed);	/* relaxed: a figure */
 
-	if (now < hand.pause_until_us && store__horizon(NULL) == hand.horizon)
+	if (now < hand.pause_until_us && !store__guard_stale(&hand.guard))
 		return false;
 	if (evicting)
 		return true;
@@ -648,7 +649,7 @@ clock_step(uint64 now, bool compacting)
 
 	if (!wanted_now(now, compacting))
 		return false;
-	if (!hand.running || hand.cut != store__evict_cut() || hand.horizon != store__horizon(NULL))
+	if (!hand.running || store__guard_stale(&hand.guard))
 		round_begin(now);
 	end = art_evict(&store_shared->root, hand.from, &hand.from_len, piece_steps(), may_go, NULL, &out);
 	store__links_account();

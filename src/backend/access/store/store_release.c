@@ -139,27 +139,28 @@ retire_old(const Chain *c)
 {
 	uint32		at = 0;
 	Off			off = leaf_link(c->head);
-	uint64		bytes = 0;
+	uint64		gone = 0;
+	uint64		come = 0;
 
 	while (off != c->rest)
 	{
 		Leaf	   *version = seg_ptr(off);
 		Off			next = leaf_link(version);
 
+		gone += leaf_bytes(version);
 		if (at < c->kept_count && version == c->kept[at])
 		{
+			come += leaf_bytes(seg_ptr(c->copy[at]));
 			leaf_retire_shell(off);
 			at++;
 		}
 		else
-		{
-			bytes += leaf_bytes(version);
 			leaf_retire(off);
-		}
 		off = next;
 	}
 	leaf_retire_shell(seg_off(c->head));
-	figure_add(&store_shared->counts[my_slot->number].unlinked_bytes, bytes);
+	figure_add(&store_shared->counts[my_slot->number].linked_bytes, come);
+	figure_add(&store_shared->counts[my_slot->number].unlinked_bytes, gone);
 }
 
 /* release_head -- inside the epoch; 'open' was read in it. */

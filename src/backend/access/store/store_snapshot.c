@@ -38,13 +38,15 @@
  * wins it, and nobody else, retires what the new chain does not reach.
  *
  * What else must stay, while a snapshot with root p and position s is open:
- *   - leaves with p < lsn <= s: the overlay alone has them.  Nothing above the lowest
- *     pinned cut is evicted, nor are tombstones dropped (store__horizon).  evict_cut is
- *     read first, the table second: who announced the root p had read it in an epoch
- *     that he did not leave before he announced; evict_cut passes p only a grace period
- *     after a later root was published, hence after that; so whoever has read an
- *     evict_cut above p finds the announcement.  And a limit once found stays true: who
- *     announces later reads a root whose cut is not below that evict_cut.
+ *   - of each key the newest version v <= s, if v.lsn > p: the overlay alone has it.  A
+ *     leaf that is or leads to such a version is not evicted, nor dropped if it is a
+ *     tombstone (store__snapshot_needs).  One that leads to none may go: at s its key is
+ *     what the root p says, whether the leaf is there or not.  evict_cut is read first,
+ *     the table second: who announced the root p had read it in an epoch that he did not
+ *     leave before he announced; evict_cut passes p only a grace period after a later
+ *     root was published, hence after that; so whoever has read an evict_cut above p
+ *     finds the announcement.  And an answer once found stays true: who announces later
+ *     reads a root whose cut is not below that evict_cut, and needs nothing below it
  *   - the trees that its map names, dropped or not: they are not swept and keep their
  *     place in the table (store__snapshot_names_tree).  While a map is not known yet
  *     it is locked, so no tree can be dropped; those dropped before wait
@@ -252,15 +254,54 @@ store__oldest_pin(void)
 	return oldest;
 }
 
-Lsn
-store__horizon(Lsn *cut)
+void
+store__guard_take(StoreGuard *guard)
 {
-	/* evict_cut first, the table second */
-	Lsn			evict_cut = store__evict_cut();
+	uint64		mask;
 
-	if (cut != NULL)
-		*cut = evict_cut;
-	return Min(evict_cut, store__oldest_pin());
+	/* acquire [snapshots-closed]: first of all, so that nothing that closes later is overlooked */
+	guard->closed = atomic_load_explicit(&store_shared->snapshots_closed, memory_order_acquire);
+	/* evict_cut first, the table second */
+	guard->cut = store__evict_cut();
+	guard->count = 0;
+	for (mask = open_mask() & ~bit_of(STORE_SNAPSHOT_CHECKPOINT); mask != 0; mask &= mask - 1)
+	{
+		int			index = __builtin_ctzll(mask);
+		uint32		i = guard->count++;
+
+		/* acquire [snapshot-at]; an entry that has changed hands since is of somebody who pins what is younger */
+		guard->snapshot[i].at = atomic_load_explicit(&store_shared->snapshot_at[index], memory_order_acquire);
+		/* relaxed: stored before the bit was set */
+		guard->snapshot[i].pinned = atomic_load_explicit(&store_shared->snapshot[index].pinned, memory_order_relaxed);
+	}
+}
+
+bool
+store__guard_stale(const StoreGuard *guard)
+{
+	/* acquire [snapshots-closed] */
+	return guard->cut != store__evict_cut() ||
+		guard->closed != atomic_load_explicit(&store_shared->snapshots_closed, memory_order_acquire);
+}
+
+bool
+store__snapshot_needs(const StoreGuard *guard, const Leaf *leaf)
+{
+	Assert(leaf->lsn <= guard->cut && (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0);
+	for (uint32 i = 0; i < guard->count; i++)
+	{
+		Lsn			pinned = guard->snapshot[i].pinned;
+		const Leaf *version;
+
+		if (leaf->lsn <= pinned)
+			continue;
+		if (guard->snapshot[i].at == STORE_SNAPSHOT_UNKNOWN)
+			return true;
+		version = store__resolve_at(leaf, guard->snapshot[i].at);
+		if (version != NULL && version->lsn > pinned)
+			return true;
+	}
+	return false;
 }
 
 /*

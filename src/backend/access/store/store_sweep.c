@@ -6,8 +6,8 @@
  * key, for evict_cut follows the root in force by a grace period; and since
  * evict_cut <= flushed <= completed no reply about it needs a gate, and no
  * reservation below it is open (store.c tells why that keeps the order of versions).
- * A snapshot reads an older root: nothing above the cut of that one goes
- * (store__horizon), nor does a tree that its map names.
+ * A snapshot reads an older root: what leads to a version that this one lacks stays
+ * (store__snapshot_needs), and so does a tree that its map names.
  *
  * A dropped tree may go once the MAP record that dropped it is <= evict_cut and a
  * grace period has passed since the drop: then no base that anybody may read holds
@@ -41,7 +41,8 @@ static uint32 sweep_from_len;
 static bool sweep_running;
 static uint64 sweep_made;		/* tombstones ever made when the pass began */
 static uint64 sweep_gone;
-static Lsn	sweep_horizon;		/* store__horizon of the last pass: another one needs a later one */
+static StoreGuard sweep_guard;	/* of the last pass: another one needs one that lets more go */
+static uint64 sweep_held;		/* of sweep_kept: for a snapshot */
 static uint64 sweep_kept;		/* tombstones that the pass found too young */
 
 static uint8 drop_from[KEY_MAX];
@@ -53,7 +54,7 @@ void
 sweep_reset(void)
 {
 	sweep_running = false;
-	sweep_horizon = LSN_NONE;
+	sweep_guard.cut = LSN_NONE;
 	drop_index = -1;
 }
 
@@ -71,9 +72,15 @@ old_tombstone(const Leaf *leaf, void *arg)
 	(void) arg;
 	if ((leaf_flags(leaf) & LEAF_TOMBSTONE) == 0)
 		return false;
-	if (leaf->lsn > sweep_horizon)
+	if (leaf->lsn > sweep_guard.cut)
 	{
 		sweep_kept++;
+		return false;
+	}
+	if (store__snapshot_needs(&sweep_guard, leaf))
+	{
+		sweep_kept++;
+		sweep_held++;
 		return false;
 	}
 	return true;
@@ -241,9 +248,6 @@ sweep_tombstones_step(void)
 {
 	/* relaxed: ours */
 	uint64		swept = atomic_load_explicit(&store_shared->tombstones_swept, memory_order_relaxed);
-	Lsn			horizon;
-	Lsn			cut;
-
 	if (!sweep_running)
 	{
 		uint64		made = tombstones_made();
@@ -253,16 +257,16 @@ sweep_tombstones_step(void)
 			return false;		/* a walk over everything for hardly anything */
 		if ((left < TOMBSTONES_MIN || left < leaves_about() / 8) && evict__used_percent() < SHORT_PERCENT)
 			return false;
-		horizon = store__horizon(&cut);
-		if (horizon <= sweep_horizon)
+		if (sweep_guard.cut != LSN_NONE && !store__guard_stale(&sweep_guard))
 		{
 			/* what waits for a snapshot does not come free by a checkpoint */
-			if (horizon == cut && tombstones_wait_dearly(left))
+			if (tombstones_wait_dearly(left - Min(left, sweep_held)))
 				evict__ask_checkpoint();
 			return false;
 		}
 		sweep_running = true;
-		sweep_horizon = horizon;
+		store__guard_take(&sweep_guard);
+		sweep_held = 0;
 		sweep_kept = 0;
 		sweep_made = made;
 		sweep_gone = 0;

@@ -241,11 +241,23 @@ extern void store__links_account(void);
 extern const Leaf *store__resolve_at(const Leaf *leaf, Lsn s);
 
 /* ---- what snapshots keep from going (store_snapshot.c) ---- */
-/*
- * store__horizon -- a leaf with lsn <= this may leave memory, a tombstone be dropped: at or
- * below evict_cut (*cut, if not NULL) and the roots of all open snapshots.  Once true, always true.
- */
-extern Lsn store__horizon(Lsn *cut);
+/* StoreGuard -- what may leave memory: evict_cut, and the snapshots that are open */
+typedef struct StoreGuard
+{
+	Lsn			cut;			/* evict_cut, read first */
+	uint64		closed;			/* snapshots_closed: more may leave when it has changed */
+	uint32		count;
+	struct
+	{
+		Lsn			pinned;
+		uint64		at;			/* STORE_SNAPSHOT_UNKNOWN or its position */
+	}			snapshot[STORE_SNAPSHOTS];
+} StoreGuard;
+extern void store__guard_take(StoreGuard *guard);
+/* store__guard_stale -- would a new one let more leave? */
+extern bool store__guard_stale(const StoreGuard *guard);
+/* store__snapshot_needs -- of a plain leaf with lsn <= guard->cut: must it stay for a snapshot?  If not, then never again.  Inside an epoch. */
+extern bool store__snapshot_needs(const StoreGuard *guard, const Leaf *leaf);
 /* store__oldest_pin -- the lowest cut of a root that a snapshot reads; UINT64_MAX: none is open. */
 extern Lsn store__oldest_pin(void);
 /* store__snapshot_names_tree -- does an open snapshot's map name this tree? */
