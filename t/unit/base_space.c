@@ -138,7 +138,7 @@ attempt(Model *m, uint32 takes, uint32 die_of_100, bool runs)
 
 	memcpy(live, m->now, sizeof(live));
 	memset(m->mark, 0, sizeof(m->mark));
-	base__space_begin(&m->space, birth);
+	base__space_begin(&m->space, birth, LSN_NONE);
 	for (uint32 i = 0; i < takes; i++)
 	{
 		uint64		n = runs && unit_random() % 8 == 0 ? 1 + unit_random() % 70 : 1;
@@ -267,34 +267,34 @@ test_rule(void **state)
 	uint64	   *pages;
 
 	(void) state;
-	base__space_begin(s, 200);
+	base__space_begin(s, 200, LSN_NONE);
 	assert_int_equal(take_some(s, 10), 10);
 	commit(s, &pages);
 	assert_int_equal(s->page_count, 11);
 	assert_int_equal(s->map.count, 0);
-	base__space_begin(s, 300);
+	base__space_begin(s, 300, LSN_NONE);
 	assert_true(base__space_dead(s, 2, 3));
 	assert_true(base__space_dead(s, 9, 2));
 	assert_int_equal(take_some(s, 1), 11);	/* nothing is free yet; the map goes to 12 */
 	commit(s, &pages);
 	assert_int_equal(s->page_count, 13);
-	base__space_begin(s, 400);
+	base__space_begin(s, 400, LSN_NONE);
 	assert_int_equal(take_some(s, 1), 13);	/* the slot before reaches 2, 3, 4, 9, 10 */
 	assert_true(base__space_dead(s, 12, 1));
 	commit(s, &pages);
-	base__space_begin(s, 500);
+	base__space_begin(s, 500, LSN_NONE);
 	assert_int_equal(base__space_take(s, 2), 2);
 	assert_int_equal(base__space_take(s, 1), 4);
 	assert_int_equal(base__space_take_below(s, 2, 10), 0);	/* 9 and 10: too far up */
 	assert_int_equal(base__space_take_below(s, 2, 11), 9);
 	base__space_abandon(s, false);
-	base__space_begin(s, 600);				/* 2, 3, 4, 9 and 10 are left alone once */
+	base__space_begin(s, 600, LSN_NONE);				/* 2, 3, 4, 9 and 10 are left alone once */
 	assert_int_equal(base__space_take(s, 1), 15);
 	base__space_abandon(s, false);
-	base__space_begin(s, 700);
+	base__space_begin(s, 700, LSN_NONE);
 	assert_int_equal(base__space_take(s, 1), 2);
 	base__space_abandon(s, true);
-	base__space_begin(s, 800);				/* a full disk: others first, but before the file grows */
+	base__space_begin(s, 800, LSN_NONE);				/* a full disk: others first, but before the file grows */
 	assert_int_equal(base__space_take(s, 1), 3);
 	assert_int_equal(base__space_take(s, 1), 4);
 	assert_int_equal(base__space_take(s, 1), 9);
@@ -309,11 +309,11 @@ test_rule(void **state)
 	base__space_give(s, 15);
 	commit(s, &pages);
 	assert_int_equal(s->page_count, 17);	/* the map: what was given back is not taken again at once */
-	base__space_begin(s, 900);
+	base__space_begin(s, 900, LSN_NONE);
 	assert_true(base__space_dead(s, 16, 1));
 	commit(s, &pages);						/* to 10 */
 	assert_int_equal(s->page_count, 17);
-	base__space_begin(s, 1000);
+	base__space_begin(s, 1000, LSN_NONE);
 	assert_true(base__space_dead(s, 10, 1));
 	commit(s, &pages);						/* to 5 */
 	assert_int_equal(s->page_count, 11);
@@ -345,7 +345,7 @@ test_map_edge(void **state)
 		base__space_close(s);
 		memset(s, 0, sizeof(*s));
 		base__space_open(s, &map, 10 + runs * 10, 200, 100);
-		base__space_begin(s, 300);
+		base__space_begin(s, 300, LSN_NONE);
 		assert_true(base__space_plan(s, &pages, &count, &twice));
 		assert_int_equal(pages[0], 12);
 		assert_int_equal(s->next.count, runs + (count == 1));	/* with two, 12 and 13 are gone */
@@ -364,18 +364,18 @@ test_tail(void **state)
 	uint64		live;
 
 	(void) state;
-	base__space_begin(s, 200);
+	base__space_begin(s, 200, LSN_NONE);
 	(void) base__space_take(s, 100);
 	commit(s, &pages);
-	base__space_begin(s, 300);
+	base__space_begin(s, 300, LSN_NONE);
 	assert_true(base__space_dead(s, 10, 30));			/* live: 0-9, 40-100, then the map, 101 */
 	commit(s, &pages);
-	base__space_begin(s, 400);
+	base__space_begin(s, 400, LSN_NONE);
 	assert_int_equal(base__space_tail(s, 5, &live), 102);	/* nowhere to go to yet */
 	assert_int_equal(live, 0);
 	assert_true(base__space_dead(s, 101, 1));
 	commit(s, &pages);						/* 102 */
-	base__space_begin(s, 500);
+	base__space_begin(s, 500, LSN_NONE);
 	assert_int_equal(base__space_tail(s, 1, &live), 102);
 	assert_int_equal(live, 1);
 	assert_int_equal(base__space_tail(s, 2, &live), 100);
@@ -386,10 +386,10 @@ test_tail(void **state)
 	assert_int_equal(live, 30);
 	assert_true(base__space_dead(s, 51, 40));
 	commit(s, &pages);						/* 10: live are 0-10, 40-50, 91-100, 102 */
-	base__space_begin(s, 600);
+	base__space_begin(s, 600, LSN_NONE);
 	assert_true(base__space_dead(s, 10, 1));
 	commit(s, &pages);						/* 11 */
-	base__space_begin(s, 700);
+	base__space_begin(s, 700, LSN_NONE);
 	assert_int_equal(base__space_tail(s, 1000, &live), 40);	/* before them there are fewer places than there */
 	assert_int_equal(live, 22);
 	base__space_abandon(s, false);
@@ -405,15 +405,15 @@ test_damage(void **state)
 	uint32		count;
 
 	(void) state;
-	base__space_begin(s, 200);
+	base__space_begin(s, 200, LSN_NONE);
 	(void) take_some(s, 50);
 	commit(s, &pages);
-	base__space_begin(s, 300);
+	base__space_begin(s, 300, LSN_NONE);
 	assert_true(base__space_dead(s, 20, 5));
 	commit(s, &pages);
 	for (int i = 0; i < 3; i++)
 	{
-		base__space_begin(s, 400);
+		base__space_begin(s, 400, LSN_NONE);
 		assert_false(base__space_dead(s, 0, 1));
 		assert_false(base__space_dead(s, s->page_count, 1));
 		assert_false(base__space_dead(s, s->page_count - 1, 2));

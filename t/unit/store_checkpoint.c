@@ -685,7 +685,7 @@ test_first_checkpoints(void **state)
 	assert_int_equal(status.changed_bytes, 0);
 	assert_int_equal(status.last.round, r.round);
 	assert_int_equal(store__evict_cut(), cut);
-	assert_int_equal(atomic_load(&store_shared->snapshot), STORE_SNAPSHOT_NONE);
+	assert_int_equal(atomic_load(&store_shared->snapshot_at[STORE_SNAPSHOT_CHECKPOINT]), STORE_SNAPSHOT_NONE);
 	/* deletions and a few changes */
 	for (uint32 n = 0; n < 1000; n += 3)
 		write_to(n, DELETE, 0, 0, &ledger);
@@ -728,7 +728,7 @@ overwrite_during_snapshot(void *arg)
 	become(worker_slot(0));
 	while (atomic_load(&phase) < 2 && !atomic_load(&stop_threads))
 	{
-		snapshot = atomic_load(&store_shared->snapshot);
+		snapshot = atomic_load(&store_shared->snapshot_at[STORE_SNAPSHOT_CHECKPOINT]);
 		if (atomic_load(&phase) == 0 && snapshot == STORE_SNAPSHOT_UNKNOWN)
 		{
 			for (uint32 n = 0; n < 50; n++)
@@ -806,7 +806,7 @@ static void *
 write_one_slowly(void *arg)
 {
 	become(worker_slot(0));
-	while (atomic_load(&store_shared->snapshot) != STORE_SNAPSHOT_UNKNOWN)
+	while (atomic_load(&store_shared->snapshot_at[STORE_SNAPSHOT_CHECKPOINT]) != STORE_SNAPSHOT_UNKNOWN)
 		usleep(100);
 	usleep(50000);				/* the grace period is over */
 	write_to(2, LOOK, 50, 77, arg);
@@ -854,7 +854,7 @@ hold_in_build(int signo, siginfo_t *info, void *context)
 	/* until a cut is known, which ought not to come */
 	for (int i = 0; i < 1500; i++)
 	{
-		uint64		snapshot = atomic_load(&store_shared->snapshot);
+		uint64		snapshot = atomic_load(&store_shared->snapshot_at[STORE_SNAPSHOT_CHECKPOINT]);
 
 		if (snapshot != STORE_SNAPSHOT_NONE && snapshot != STORE_SNAPSHOT_UNKNOWN)
 			break;
@@ -957,7 +957,7 @@ test_failures(void **state)
 		assert_memory_equal(&before, &after, sizeof(before));
 		assert_memory_equal(&base, store__base(), sizeof(base));
 		assert_int_equal(store__evict_cut(), before.cut);
-		assert_int_equal(atomic_load(&store_shared->snapshot), STORE_SNAPSHOT_NONE);
+		assert_int_equal(atomic_load(&store_shared->snapshot_at[STORE_SNAPSHOT_CHECKPOINT]), STORE_SNAPSHOT_NONE);
 		assert_int_equal(atomic_load(&store_shared->map_lock), 0);
 		image_read(&image);
 		assert_int_equal(image.control.cut, before.cut);

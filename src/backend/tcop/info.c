@@ -528,6 +528,22 @@ info_artery_pressure(Text *t)
 }
 
 static void
+info_artery_snapshots(Text *t)
+{
+	StoreSnapshotFigures f;
+
+	store_snapshot_figures(&f);
+	add(t, "snapshots_open:%llu\r\nsnapshots_opened:%llu\r\nsnapshot_oldest_lsn:%llu\r\nsnapshot_oldest_age_ms:%llu\r\n",
+		(ull) f.open, (ull) f.opened, (ull) f.oldest_lsn, (ull) (f.oldest_age_us / 1000));
+	add(t, "snapshot_pinned_bytes:%llu\r\nsnapshot_linked_bytes:%llu\r\nsnapshot_held_bytes:%llu\r\nsnapshot_page_bytes:%llu\r\n",
+		(ull) (f.linked_bytes + f.held_bytes + f.page_bytes), (ull) f.linked_bytes, (ull) f.held_bytes, (ull) f.page_bytes);
+	add(t, "snapshot_timeout_ms:%llu\r\nsnapshot_max_bytes:%llu\r\n", (ull) set_snapshot_timeout, (ull) set_snapshot_max_bytes);
+	add(t, "snapshots_ended_by_timeout:%llu\r\nsnapshots_ended_by_bytes:%llu\r\nsnapshots_ended_by_memory:%llu\r\n"
+		"snapshots_ended_by_flushdb:%llu\r\n", (ull) f.ended[SNAPSHOT_TIMEOUT], (ull) f.ended[SNAPSHOT_BYTES],
+		(ull) f.ended[SNAPSHOT_MEMORY], (ull) f.ended[SNAPSHOT_TREES]);
+}
+
+static void
 info_artery_processes(Text *t)
 {
 	for (uint32 i = 0; i < proc_slot_count; i++)
@@ -575,6 +591,7 @@ info_artery(Session *s, Text *t)
 	info_artery_checkpoint(t);
 	info_artery_pages(t);
 	info_artery_pressure(t);
+	info_artery_snapshots(t);
 	add(t, "epoch:%llu\r\nepoch_lag:%llu\r\nepoch_oldest_process:%u\r\n", (ull) epoch_current(), (ull) lag, oldest);
 	add(t, "memory_limit:%llu\r\nmemory_reserved:%llu\r\nmemory_used:%llu\r\nmemory_retired:%llu\r\nmemory_cached:%llu\r\n"
 		"memory_spans_free:%llu\r\nmemory_lost:%llu\r\n",

@@ -26,6 +26,7 @@ session_destroy(Session *s)
 	Verify(s->magic == SESSION_MAGIC);
 	tcop_cancel(s);
 	tcop__multi_drop(s);
+	tcop__snapshot_drop(s);
 	free(s->pending);
 	output_free(&s->out);
 	s->magic = 0;
@@ -42,6 +43,7 @@ session_reset(Session *s)
 		client_text_write(s->entry, &text);
 	}
 	tcop__multi_drop(s);
+	tcop__snapshot_drop(s);
 	s->db = 0;
 	s->out.proto = 2;
 	s->authenticated = set_requirepass[0] == '\0' && s->is_unix;

@@ -172,6 +172,8 @@ command_begin(Session *s, const Command *c)
 		tcop__error_arity(s);
 	else if (unlikely(tcop_auth_required(s)) && (c->flags & CMD_NO_AUTH) == 0)
 		reply_error(&s->out, "NOAUTH Authentication required.");
+	else if (unlikely(s->snapshot != NULL) && (c->flags & CMD_WRITE) != 0)
+		reply_error(&s->out, "ERR '%s' cannot run here: a snapshot is open, it is for reading; SNAPSHOT CLOSE comes first", c->name);
 	else if (likely(!error_loading(s, c)))
 		return true;
 	stats_add(STAT_COMMAND_REJECTED + c->index, 1);
@@ -295,7 +297,9 @@ tcop_run(Session *s, const TcopRequest *request)
 		if (s->held)
 			tcop__hold_over(s);
 	}
+	store_use_snapshot(s->snapshot);
 	result = s->command->run(s);
+	store_use_snapshot(NULL);	/* nobody else's reading, and not what net does */
 	if (likely(result == TCOP_DONE))
 	{
 		if (unlikely(s->out.errors != s->out_errors))
@@ -488,6 +492,13 @@ error_store(Session *s, StoreStatus status)
 			s->txn_refused = true;
 			tcop__error_txn_too_large(s);
 			break;
+		case STORE_SNAPSHOTS_FULL:
+			reply_error(&s->out, "ERR too many snapshots are open (%d)", STORE_SNAPSHOTS_MAX);
+			break;
+		case STORE_SNAPSHOT_ENDED:
+			reply_error(&s->out, "SNAPSHOT snapshot at %llu was ended: %s", (unsigned long long) store_snapshot_lsn(s->snapshot),
+						store_snapshot_reason(s->snapshot));
+			break;
 		default:
 			NotReached();
 	}
@@ -522,6 +533,8 @@ tcop__status(Session *s, StoreStatus status, TcopResult *result)
 		case STORE_TOO_LARGE:
 		case STORE_CORRUPT:
 		case STORE_TXN_TOO_LARGE:
+		case STORE_SNAPSHOTS_FULL:
+		case STORE_SNAPSHOT_ENDED:
 			error_store(s, status);
 			break;
 	}

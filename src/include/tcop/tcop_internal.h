@@ -193,6 +193,9 @@ extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 /* tcop__account -- from now on time goes to this command. */
 extern void tcop__account(const Command *c);
 
+/* tcop__snapshot_drop -- the session's snapshot is closed; harmless without one. */
+extern void tcop__snapshot_drop(Session *s);
+
 extern bool tcop__password_matches(const void *password, size_t len);
 extern bool tcop__client_name_valid(Session *s, const BytePart *name) attribute_must_check;
 extern void tcop__client_set_name(Session *s, const BytePart *name);

@@ -48,6 +48,8 @@ SETTING_TIME_US(checkpoint_coalesce_us, 100, 0, 1000000, LIVE, "How long a check
 SETTING_INT(checkpoint_batch_pages, 128, 8, 1024, START, "Pages of 16 kB that a checkpoint writes in one batch.")
 SETTING_SECTION(limits, "Memory and limits")
 SETTING_ENUM(prewarm, PREWARM_SETTING_BACKGROUND, "off=0 background=1", START, "After a start: load keys from disk into memory in the background while there is room, or only as they are read.")
+SETTING_TIME_MS(snapshot_timeout, 600000, 0, 86400000, LIVE, "A snapshot (SNAPSHOT OPEN) is ended when it has been open this long; 0: never.")
+SETTING_SIZE(snapshot_max_bytes, 256 * MIB, 0, 1024 * GIB, LIVE, "What older versions and clean keys in memory, and pages set aside in the data file, may take for the sake of snapshots; above it the oldest is ended. 0: no bound.")
 SETTING_SIZE(max_value_size, 16 * MIB, 1 * KIB, 64 * MIB, START, "Largest value; at most a quarter of wal_buffers less 64 kB, and lowered to that bound where it is not set.")
 SETTING_SIZE(transaction_max_bytes, 0, 0, 1024 * MIB, LIVE, "Log that one transaction may take; 0, and at most: a quarter of wal_buffers.")
 SETTING_TIME_US(txn_stall_us, 10000, 100, 10000000, LIVE, "How long a transaction that is about to commit may hold up a writer of one of its keys; then the writer aborts it.")

@@ -65,7 +65,7 @@ check_leaf(Off off, uint32 depth, bool ends, uint64 dirty)
 	check.stats->leaves++;
 	if (leaf_flags(l) & LEAF_TOMBSTONE)
 		check.stats->tombstones++;
-	check.stats->leaf_bytes += leaf__bytes(l);
+	check.stats->leaf_bytes += leaf_bytes(l);
 	return true;
 }
 

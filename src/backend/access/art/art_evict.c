@@ -389,7 +389,7 @@ remove_one(_Atomic uint64 *slot, uint64 word, const Run *run)
 
 	if ((word & SLOT_FROZEN) || !run->may_go(leaf, run->arg))
 		return;
-	bytes = leaf__bytes(leaf);
+	bytes = leaf_bytes(leaf);
 	/* acq_rel: as any change of a slot; the null refers to nothing.  relaxed: it stays, then */
 	if (!atomic_compare_exchange_strong_explicit(slot, &word, slot_word(slot_key_bits(word), TAG_NULL, 0),
 												 memory_order_acq_rel, memory_order_relaxed))

@@ -364,7 +364,7 @@ drop_leaf(uint64 word, ArtEvicted *gain)
 	if (gain != NULL)
 	{
 		gain->leaves++;
-		gain->bytes += leaf__bytes(seg_ptr(slot_ref(word)));
+		gain->bytes += leaf_bytes(seg_ptr(slot_ref(word)));
 	}
 	leaf_retire_chain(slot_ref(word), 0);
 }

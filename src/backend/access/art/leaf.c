@@ -24,6 +24,8 @@ static_assert(LEAF_EXTENT_BYTES == MEM_BLOCK_MAX, "an extent is the largest bloc
 static_assert(AlignUp(sizeof(Leaf) + 16 + KEY_MAX, 8) + 64 * MIB / LEAF_EXTENT_BYTES * sizeof(Off) <= MEM_BLOCK_MAX,
 			  "the array of extents of the largest value fits the leaf's block");
 
+_Thread_local uint64 leaf_followers_retired;
+
 static uint32
 extent_count(uint16 flags, uint32 value_len)
 {
@@ -70,7 +72,7 @@ leaf_extent_count(const Leaf *l)
 }
 
 uint64
-leaf__bytes(const Leaf *l)
+leaf_bytes(const Leaf *l)
 {
 	uint64		bytes = mem_class_size(leaf_size(l));
 
@@ -254,12 +256,17 @@ leaf_retire(Off leaf)
 void
 leaf_retire_chain(Off leaf, Off until)
 {
+	bool		first = true;
+
 	while (leaf != 0 && leaf != until)
 	{
 		Off			next = leaf_link(seg_ptr(leaf));
 
+		if (unlikely(!first))
+			leaf_followers_retired += leaf_bytes(seg_ptr(leaf));
 		leaf_retire(leaf);
 		leaf = next;
+		first = false;
 	}
 }
 

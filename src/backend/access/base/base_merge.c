@@ -734,6 +734,7 @@ report_merge(Merge *m, BaseReport *report, uint64 reads, uint64 batches)
 	*report = (BaseReport) {.to_write = m->making.pages + m->extent_pages, .to_free = w->space.dead_pages,
 							.reads = base__fetch_reads(w->fetch) - reads, .relocated = m->relocated,
 							.batches = base__io_stats(w->io)->write_batches - batches};
+	report->pinned = w->space.pinned_pages;
 	if (!m->making.failed)
 		report->written = report->to_write;
 	else
@@ -813,7 +814,7 @@ base_merge(BaseWriter *w, Lsn birth, const BaseSource *source, BaseState *now, B
 	base__making_init(&m->making, w, birth);
 	m->making.batch_gone = batch_gone;
 	m->making.arg = m;
-	base__space_begin(&w->space, birth);
+	base__space_begin(&w->space, birth, source->pinned);
 	merge_run(m);
 	if (!m->making.failed && (error = base__io_drain(w->io)) != 0)
 		write_failed(m, error);

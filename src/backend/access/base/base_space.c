@@ -17,6 +17,16 @@
  * aside what dies now with died = c(k+1).  If the slot of c(k+1) never becomes
  * valid, the old map is in force and says nothing of all this.
  *
+ * Pinned roots.  Snapshots read roots with cuts p1 <= p2 <= ..., older than those in
+ * the slots.  The same rule: a page may be written iff it died at or below the lowest of
+ * them, too.  That keeps more than they reach (what came and went since), but needs no
+ * other number than the one in the map.  A root that is announced after 'pinned' was
+ * read is the one in force, or the one that this merge makes: nothing that is free by
+ * the rule, or is called free in the new map, is reached from either.  What is
+ * kept for a snapshot alone stays in the map as set aside, with the cut at which it
+ * died; when nobody reads the old root any more (after a restart nobody does) it is
+ * free by the rule for the slots.
+ *
  * The map's own pages are copy-on-write, too.  Which come first, the map's pages
  * or the map that says which pages are left?  The map is composed once without
  * them: n entries.  Taking a page makes at most one entry more (it may stand in
@@ -196,17 +206,32 @@ cursors_reset(BaseSpace *space)
 	memset(space->hint, 0, sizeof(space->hint));
 }
 
+/* may_write -- the rule above; what is free (died 0) always. */
+static bool
+may_write(const BaseSpace *space, const BaseRun *r)
+{
+	return r->died <= Min(space->older_cut, space->pinned);
+}
+
 void
-base__space_begin(BaseSpace *space, Lsn birth)
+base__space_begin(BaseSpace *space, Lsn birth, Lsn pinned)
 {
 	uint64		beyond = space->page_count;
 
 	Verify(!space->open && birth > space->cut);
 	space->open = true;
 	space->birth = birth;
+	space->pinned = pinned != LSN_NONE ? pinned : UINT64_MAX;
+	space->pinned_pages = 0;
 	for (size_t i = 0; i < space->map.count; i++)
-		if (space->map.at[i].died <= space->older_cut)		/* the rule above */
-			base__runs_add(&space->free, space->map.at[i].first, space->map.at[i].count, 0);
+	{
+		const BaseRun *r = &space->map.at[i];
+
+		if (may_write(space, r))
+			base__runs_add(&space->free, r->first, r->count, 0);
+		else if (r->died <= space->older_cut)
+			space->pinned_pages += r->count;
+	}
 	if (space->avoid.count > 0)
 	{
 		const BaseRun *last = &space->avoid.at[space->avoid.count - 1];
@@ -422,8 +447,8 @@ compose(BaseSpace *space)
 	{
 		const BaseRun *r = &space->map.at[i];
 
-		if (r->died > space->older_cut)
-			base__runs_add(&aside, r->first, r->count, r->died <= space->cut ? 0 : r->died);
+		if (!may_write(space, r))
+			base__runs_add(&aside, r->first, r->count, r->died <= Min(space->cut, space->pinned) ? 0 : r->died);
 	}
 	space->twice = 0;
 	add_to_next(space, &space->free);

@@ -4,9 +4,9 @@
  * A checkpoint is a snapshot at its cut, written out.  The checkpointer makes one
  * round for all who have asked (checkpoint_shared.c), in seven steps:
  *
- *   (1) announce.  The map of databases is locked; snapshot := UNKNOWN; one grace
- *       period; cut := insert; snapshot := cut; the map as of the cut is exported and
- *       unlocked; then wait until completed >= cut
+ *   (1) announce.  The map of databases is locked; the checkpoint's position in the
+ *       table of snapshots := UNKNOWN; one grace period; cut := insert; position := cut;
+ *       the map as of the cut is exported and unlocked; then wait until completed >= cut
  *   (2) walk the dirty parts of the overlay, taking of each key the newest version
  *       at or below the cut (checkpoint_walk.c)
  *   (3) merge them with the base into new pages (access/base)
@@ -15,8 +15,9 @@
  *   (6) publish root, cut and counts in shared memory
  *   (7) one grace period later evict_cut := cut; release links; recycle log
  *
- * Why the announcement is in that order.  Writers read 'snapshot' inside their epoch,
- * before they build their leaf and so before they reserve log.
+ * Why the announcement is in that order (the same for all snapshots, store_snapshot.c).
+ * Writers read the table inside their epoch, before they build their leaf and so before
+ * they reserve log.
  *   - Who read NONE entered before our grace period began, or had entered before it
  *     could see the announcement (epoch.h), so it has left when the grace period is
  *     over, and what it reserved lies below 'insert' as we read it then.  Hence every
@@ -36,10 +37,14 @@
  * From completed >= cut on, every record below the cut is published in the overlay.
  * What happens behind the walk lies above the cut.
  *
- * Nobody needs the links once the merge has returned, whatever it returned: snapshot :=
- * NONE then, before (4).  Links of that time go in (7), a grace period later (a writer
- * that read the cut may still be about to publish one), after a failed attempt as well:
- * so a chain never holds versions for more than one snapshot.
+ * The checkpoint does not need the links once the merge has returned, whatever it
+ * returned: position := NONE then, before (4).  Links of that time go in (7), a grace
+ * period later (a writer that read the cut may still be about to publish one), after a
+ * failed attempt as well; those that a client's snapshot needs stay (store_release.c).
+ *
+ * Clients' snapshots read older roots: the pages that these reach are set aside for as
+ * long (base_space.c; the table is read after the grace period of (1), in which the root
+ * in force was published long ago).
  *
  * Why (7) waits.  Readers take the root and then decide by what the overlay lacks.
  * Once everybody who may have read the old root has left, a leaf with lsn <= cut may
@@ -228,13 +233,6 @@ wait_grace(Round *r)
 	return ok;
 }
 
-static void
-set_snapshot(uint64 value)
-{
-	/* seq_cst [store-snapshot]: before the fence of the grace period that follows */
-	atomic_store_explicit(&store_shared->snapshot, value, memory_order_seq_cst);
-}
-
 /* ---- (1) announce ---- */
 
 /* move_log -- a VOID, so that the cut, and with it the birth of the pages, is a new one. */
@@ -289,7 +287,7 @@ take_cut(Round *r)
 		return false;
 	FAULT_POINT("checkpoint-grace");
 	cut = wal_insert_lsn();
-	set_snapshot(cut);
+	store__checkpoint_snapshot(cut);
 	r->result.cut = cut;
 	FAULT_POINT("checkpoint-cut");
 	store__map_export(&r->map);
@@ -328,7 +326,7 @@ announce(Round *r)
 	if (!lock_map(r))
 		return false;
 	r->announced = wal_insert_lsn();
-	set_snapshot(STORE_SNAPSHOT_UNKNOWN);
+	store__checkpoint_snapshot(STORE_SNAPSHOT_UNKNOWN);
 	if (ckpt.linked_since == LSN_NONE)
 		ckpt.linked_since = r->announced;
 	FAULT_POINT("checkpoint-announced");
@@ -404,6 +402,8 @@ merge(Round *r)
 	checkpoint__set_step(CHECKPOINT_MERGE);
 	elog_doing("checkpoint: merging");
 	checkpoint__walk_source(&r->walk, &source);
+	/* a grace period ago every root but the one in force could be read by those alone who have announced it */
+	source.pinned = store__oldest_pin() != UINT64_MAX ? store__oldest_pin() : LSN_NONE;
 	ok = base_merge(ckpt.writer, r->result.cut, &source, &r->base, &r->report);
 	if (r->walk.gave_up)
 		ok = given_up(r);
@@ -489,6 +489,8 @@ commit(Round *r)
 	ckpt.control = next;
 	base_merge_commit(ckpt.writer);
 	r->report = *base_writer_report(ckpt.writer);
+	/* relaxed: a figure */
+	atomic_store_explicit(&store_shared->snapshot_pages, r->report.pinned, memory_order_relaxed);
 	r->sync_us = clock_mono_us() - begun;
 	return true;
 }
@@ -515,6 +517,8 @@ publish(Round *r)
 	next.root.levels = r->base.levels;
 	next.root.cut = ckpt.control.cut;
 	next.resolved += r->walk.resolved;
+	memcpy(next.tree_id, ckpt.control.map.tree_id, sizeof(next.tree_id));
+	memcpy(next.key_count, ckpt.control.key_count, sizeof(next.key_count));
 	for (uint32 i = 0; i < STORE_TREES; i++)
 	{
 		int64		adjust = 0;		/* of no tree of this map: whoever takes the place begins with 0 */
@@ -532,7 +536,7 @@ publish(Round *r)
 
 /* ---- (7) release ---- */
 
-/* release_links -- no snapshot is open, and a grace period since. */
+/* release_links -- the checkpoint's position is NONE, and a grace period since. */
 static void
 release_links(Round *r)
 {
@@ -602,7 +606,7 @@ abandon(Round *r)
 	CheckpointResult kept = r->result;
 
 	base_merge_abandon(ckpt.writer);
-	set_snapshot(STORE_SNAPSHOT_NONE);
+	store__checkpoint_snapshot(STORE_SNAPSHOT_NONE);
 	ckpt.failed_cut = Max(ckpt.failed_cut, r->result.cut);
 	if (r->announced != LSN_NONE && wait_grace(r))
 		release_links(r);
@@ -615,7 +619,7 @@ attempt(Round *r)
 {
 	bool		ok = announce(r) && merge(r);
 
-	set_snapshot(STORE_SNAPSHOT_NONE);	/* nobody needs the links any more */
+	store__checkpoint_snapshot(STORE_SNAPSHOT_NONE);	/* nobody needs the links any more */
 	if (!ok || !wait_log(r) || !commit(r))
 	{
 		abandon(r);

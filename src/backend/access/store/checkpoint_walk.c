@@ -1,5 +1,5 @@
 /*
- * checkpoint_walk.c -- the overlay as of a cut, as a merge wants it; and the links' release.
+ * checkpoint_walk.c -- the overlay as of a cut, as a merge wants it; and the release of what was linked for it.
  *
  * Steps (2) and (3) of a checkpoint meet here.  The merge asks for the next change;
  * the walk has a piece of them ready: keys in order, each with the newest version
@@ -34,7 +34,7 @@
  * the walk passes them: they were made before the tree was dropped, hence all of
  * them lie below that cut which is the first not to have the tree.
  *
- * Releasing (step 7): see checkpoint__release.
+ * Releasing (step 7): store_release.c.
  *
  * The checkpointer alone runs this.  It writes nothing shared but in the release; if
  * it dies, its private memory goes with it.
@@ -51,7 +51,6 @@
 #define WALK_PIECE_BYTES (2 * MIB)
 #define WALK_POLL_PIECES 16			/* pieces without a change, until the stop order is looked at */
 #define VALUE_STEP (256 * KIB)
-#define RELEASE_STEPS 256
 #define RELEASE_TRIES 100			/* pieces in which memory was too short, one after the other */
 
 static_assert(LEAF_INLINE_MAX == BASE_INLINE_MAX, "what lies in extents here does there");
@@ -78,15 +77,6 @@ key_tree_id(const uint8 *key)
 
 	memcpy(&big_endian, key, 4);
 	return __builtin_bswap32(big_endian);
-}
-
-/* version_at -- the newest version at or below 'cut'; NULL: there is none in the overlay. */
-static const Leaf *
-version_at(const Leaf *leaf, Lsn cut)
-{
-	while (leaf != NULL && leaf->lsn > cut)
-		leaf = leaf_link(leaf) != 0 ? seg_ptr(leaf_link(leaf)) : NULL;
-	return leaf;
 }
 
 /* ---- progress: a guess from the key's place ---- */
@@ -280,7 +270,7 @@ static void
 look_at(CheckpointWalk *w, const Leaf *leaf)
 {
 	/* an undecided transaction lies above the cut: completed has passed it */
-	const Leaf *v = version_at(store__resolve(leaf), w->cut);
+	const Leaf *v = store__resolve_at(leaf, w->cut);
 	CheckpointTree *tree;
 	bool		open;
 
@@ -423,7 +413,7 @@ value_of(void *arg, const BaseChange *change, uint64 offset, size_t len, void *t
 		bool		found;
 
 		epoch_enter();
-		v = version_at(store__resolve(art_lookup(&store_shared->root, change->key, change->key_len)), w->cut);
+		v = store__resolve_at(art_lookup(&store_shared->root, change->key, change->key_len), w->cut);
 		found = v != NULL && v->lsn == change->lsn && offset + n <= v->value_len;
 		if (found)
 			leaf_copy_value(v, offset, n, to);
@@ -478,92 +468,13 @@ checkpoint__walk_source(CheckpointWalk *w, BaseSource *source)
 
 /* ---- releasing links ---- */
 
-typedef struct Release
-{
-	Lsn			since;
-	Lsn			cut;
-	uint8		from[KEY_MAX];
-	uint32		from_len;
-	uint64		released;
-	uint64		missed;			/* heads that keep their link: no memory for a copy */
-} Release;
-
-/* release_head -- put a copy without link in the head's place; inside the epoch. */
-static void
-release_head(Release *r, Leaf *head)
-{
-	const uint8 *key = leaf_key(head);	/* readable in the epoch, whatever becomes of the head */
-	uint32		key_len = head->key_len;
-
-	while (head != NULL && leaf_link(head) != 0)
-	{
-		uint16		drop = LEAF_HAS_LINK;
-		Off			copy;
-
-		if ((leaf_flags(head) & LEAF_UNKNOWN) && leaf_first(head) <= r->cut)
-			drop |= LEAF_UNKNOWN;	/* looked up by now */
-		copy = leaf_copy(head, drop);
-		if (copy == MEM_NONE)
-		{
-			r->missed++;
-			return;
-		}
-		/* who dies between publishing and filling in is found by descent, or by this mark */
-		if (head->lsn > wal_completed_lsn())
-			art_mark_seen(head);
-		if (art_replace_leaf(&store_shared->root, key, key_len, head, copy))
-		{
-			leaf_retire_chain(leaf_link(head), 0);
-			leaf_retire_shell(seg_off(head));
-			r->released++;
-			return;
-		}
-		leaf_free_shell(copy);
-		/* a writer has replaced the head and given its chain back; or a collapse has, by a copy that has the link */
-		if (art_lookup(&store_shared->root, key, key_len) == head)
-		{
-			r->missed++;		/* it is there, but a frozen node could not be helped for want of memory */
-			return;
-		}
-		head = art_lookup(&store_shared->root, key, key_len);
-	}
-}
-
-/* release_piece -- one epoch's worth; true: the end of the tree. */
-static bool
-release_piece(Release *r)
-{
-	ArtCursor  *c = art_cursor(0);
-	bool		end = false;
-
-	epoch_enter();
-	art_seek_dirty(c, &store_shared->root, r->from_len > 0 ? r->from : NULL, r->from_len, true, r->since);
-	for (int i = 0; i < RELEASE_STEPS && mem_retire_ready(); i++)
-	{
-		Leaf	   *leaf = art_next(c);
-
-		if (leaf == NULL)
-		{
-			end = true;
-			break;
-		}
-		memcpy(r->from, leaf_key(leaf), leaf->key_len);
-		r->from_len = leaf->key_len;
-		if (leaf_link(leaf) != 0)
-			release_head(r, leaf);
-	}
-	epoch_leave();
-	return end;
-}
-
 /*
- * checkpoint__release -- step (7): versions that were linked for a snapshot go.
+ * checkpoint__release -- step (7): versions that were linked for this checkpoint go.
  *
- * No snapshot is open, and everybody who saw one has left its epoch: no new link
- * comes, and nobody will follow one but readers of this moment.  A link never
- * changes once its leaf is published, so the head is replaced by a copy without;
- * who wins that CAS, this walk or a writer, retires the chain.  Heads with a link
- * were published after the announcement: 'since' is the log's position then.
+ * Its position is NONE, and everybody who saw another has left its epoch: no new link
+ * comes for it.  Heads with a link for it were published after the announcement: 'since'
+ * is the log's position then.  What clients' snapshots need stays: the evictor sees to
+ * it when they are closed.
  *
  * Outside an epoch.  False: no memory for some copies, or told to stop: those links
  * stay until the next time, or until their key is written.
@@ -571,7 +482,7 @@ release_piece(Release *r)
 bool
 checkpoint__release(Lsn since, Lsn cut, bool (*poll)(void), uint64 *released)
 {
-	Release    *r = calloc(1, sizeof(*r));
+	LinkRelease *r = calloc(1, sizeof(*r));
 	uint32		stuck = 0;
 	uint32		from_len = 0;
 	bool		end = false;
@@ -584,7 +495,7 @@ checkpoint__release(Lsn since, Lsn cut, bool (*poll)(void), uint64 *released)
 	{
 		uint64		before = r->released;
 
-		end = release_piece(r);
+		end = store__release_piece(r);
 		proc_heartbeat();
 		epoch_try_advance();
 		mem_reclaim();

@@ -35,9 +35,9 @@
  * of the chain; who replaces it passes that on for as long as no merge has looked
  * (first > cut).  It counts no key; the merge, or DBSIZE, finds out.
  *
- * While a snapshot is open (a checkpoint) the replaced version is linked if the
- * snapshot may need it: the word 'snapshot' is read inside the epoch, before the
- * leaf is built; see checkpoint.c for why that is early enough.
+ * While a snapshot is open (a checkpoint, or a client's) the replaced version is linked
+ * if a snapshot may need it: the table is read inside the epoch, before the leaf is
+ * built; see store_snapshot.c for why that is early enough.
  *
  * Between reserve and fill nothing sleeps, allocates or makes a system call: all
  * memory is taken by leaf_build and art_prepare before.
@@ -380,6 +380,8 @@ store__look_failed(Look result)
 static StoreStatus
 read_key(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate)
 {
+	if (unlikely(store_snapshot_in_use != NULL))
+		return store__at_read(key, with_value, show, arg, gate);
 	if (unlikely(store__txn != NULL))
 		return store__txn_read(key, with_value, show, arg, gate);
 	for (;;)
@@ -513,14 +515,6 @@ typedef enum AttemptResult
 	ATTEMPT_LOOK,			/* the base must be read first: a->look */
 	ATTEMPT_FAILED			/* *status says why */
 } AttemptResult;
-
-void
-store__open_snapshots(StoreOpen *open)
-{
-	/* acquire: inside the epoch, so that the announcer's grace period waits for us if we have not seen it */
-	open->snapshot = atomic_load_explicit(&store_shared->snapshot, memory_order_acquire);	/* acquire [store-snapshot] */
-	open->any = open->snapshot != STORE_SNAPSHOT_NONE;
-}
 
 /*
  * words_of_leaf -- flags for the words that the new leaf needs: a link if a snapshot
@@ -713,14 +707,6 @@ count_change(const Attempt *a)
 	}
 }
 
-Off
-store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn)
-{
-	if (open->snapshot == STORE_SNAPSHOT_UNKNOWN || (old->lsn <= open->snapshot && open->snapshot < lsn))
-		return seg_off(old);
-	return open->snapshot < old->lsn ? leaf_link(old) : 0;
-}
-
 static uint8
 record_flags(const Attempt *a)
 {
@@ -775,7 +761,7 @@ publish(Attempt *a, StoreStatus *status)
 	wal_fill(&a->reservation, a->action == STORE_DELETE ? WAL_DELETE : WAL_PUT, record_flags(a),
 			 (uint16) a->key_len, a->body_crc, record_part, a->part_count);
 	if (old != NULL)
-		leaf_retire_chain(seg_off(old), link);
+		store__replaced(old, link);
 	return ATTEMPT_DONE;
 }
 
@@ -861,7 +847,7 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 	StoreStatus status = STORE_OK;
 	uint32		memory_attempts = 0;
 
-	Assert(!epoch_inside());
+	Assert(!epoch_inside() && store_snapshot_in_use == NULL);
 	if (unlikely(store__txn != NULL))
 		return store__txn_write(key, wants, decide, arg, out);
 	for (;;)

@@ -181,6 +181,8 @@ store_count_exact(uint32 db, StoreCountJob *job, Lsn *gate)
 	StoreStatus status;
 	int64		own = 0;
 
+	if (unlikely(store_snapshot_in_use != NULL))
+		return store__at_count(db, job, gate);
 	if (likely(store__txn == NULL))
 		return count_outside(db, job, gate);
 	/* nobody else's writes in between; then what the transaction itself has made and deleted */

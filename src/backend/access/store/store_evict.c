@@ -7,7 +7,8 @@
  * long to wait meanwhile, so that they come to a stop smoothly and not at a wall.
  *
  * The clock.  A hand goes around the whole overlay in key order, in bounded pieces
- * (art_evict).  A leaf may go if its lsn is <= evict_cut and it is no descriptor;
+ * (art_evict).  A leaf may go if its lsn is <= evict_cut, no snapshot needs it
+ * (store__snapshot_needs) and it is no descriptor;
  * one that was read since the hand passed (RECENT) loses the mark and stays for
  * this round.  Why the base then answers as the leaf did: lsn <= evict_cut <= cut
  * of every root that anybody may still read, and the leaf is its key's newest
@@ -101,6 +102,8 @@ typedef struct Hand
 	bool		merciless;		/* RECENT does not help */
 	bool		merciless_next;
 	Lsn			cut;			/* evict_cut when it began */
+	StoreGuard	guard;			/* what snapshots need of that */
+	uint64		held;			/* bytes that could go but for snapshots */
 	uint64		begun_us;
 	uint64		leaves;			/* gone in this round */
 	uint64		bytes;
@@ -149,6 +152,7 @@ evict_region_init(void *region)
 	evicting = false;
 	cut_seen = LSN_NONE;
 	sweep_reset();
+	snapshots_reset();
 	compact_reset();
 }
 
@@ -513,6 +517,11 @@ may_go(const Leaf *leaf, void *arg)
 	}
 	if (flags & LEAF_DESCRIPTOR)
 		return false;
+	if (unlikely(hand.guard.count > 0) && store__snapshot_needs(&hand.guard, leaf))
+	{
+		hand.held += leaf_bytes(leaf);
+		return false;
+	}
 	if (hand.merciless)
 		return true;
 	if (flags & LEAF_RECENT)
@@ -533,9 +542,10 @@ round_begin(uint64 now)
 	hand.partial = hand.from_len != 0;
 	hand.merciless = hand.merciless_next;
 	hand.merciless_next = false;
-	hand.cut = store__evict_cut();
+	store__guard_take(&hand.guard);
+	hand.cut = hand.guard.cut;
 	hand.begun_us = now;
-	hand.leaves = hand.bytes = hand.spared = hand.dirty = 0;
+	hand.leaves = hand.bytes = hand.spared = hand.dirty = hand.held = 0;
 }
 
 /*
@@ -558,6 +568,13 @@ nothing_helps(void)
 	return asking.failed || hand.cut >= asking.done_cut;
 }
 
+/* snapshot_ended -- memory is full for somebody, and a snapshot keeps what could leave it: it is ended. */
+static bool
+snapshot_ended(void)
+{
+	return hand.held > 0 && store__snapshot_end_oldest(SNAPSHOT_MEMORY);
+}
+
 /* round_end -- the hand has reached the last key. */
 static void
 round_end(uint64 now)
@@ -565,6 +582,8 @@ round_end(uint64 now)
 	hand.running = false;
 	hand.from_len = 0;
 	figure_add(&evict__shared->clock_rounds, 1);
+	if (!hand.partial)
+		figure_set(&store_shared->snapshot_held, hand.held);
 	if (waiting_since() != 0 && !evicting)
 		(void) mem_collect();	/* bytes there are: it is whole spans that are wanted */
 	/* dirt is in the way: too little went for what is wanted */
@@ -581,7 +600,7 @@ round_end(uint64 now)
 		return;
 	}
 	/* relaxed: ours to write, a hint to those who wait */
-	if (!hand.partial && hand.merciless && nothing_helps() &&
+	if (!hand.partial && hand.merciless && nothing_helps() && !snapshot_ended() &&
 		atomic_load_explicit(&evict__shared->hopeless, memory_order_relaxed) == 0)
 	{
 		atomic_store_explicit(&evict__shared->hopeless, 1, memory_order_relaxed);
@@ -611,7 +630,7 @@ wanted_now(uint64 now, bool compacting)
 {
 	uint64		failed = atomic_load_explicit(&evict__shared->failed, memory_order_relaxed);	/* relaxed: a figure */
 
-	if (now < hand.pause_until_us && store__evict_cut() == hand.cut)
+	if (now < hand.pause_until_us && !store__guard_stale(&hand.guard))
 		return false;
 	if (evicting)
 		return true;
@@ -630,9 +649,10 @@ clock_step(uint64 now, bool compacting)
 
 	if (!wanted_now(now, compacting))
 		return false;
-	if (!hand.running || hand.cut != store__evict_cut())
+	if (!hand.running || store__guard_stale(&hand.guard))
 		round_begin(now);
 	end = art_evict(&store_shared->root, hand.from, &hand.from_len, piece_steps(), may_go, NULL, &out);
+	store__links_account();
 	hand.leaves += out.leaves;
 	hand.bytes += out.bytes;
 	if (out.leaves > 0)
@@ -675,7 +695,8 @@ evict_step(void)
 	look(now);
 	asked_done(now);
 	ask_early();
-	more = store_sweep_step();
+	more = store__snapshots_tend(now);
+	more = store_sweep_step() || more;
 	compacting = compact_step(waiting_since() != 0);
 	if (clock_step(now, compacting) || compacting)
 		more = true;

@@ -38,6 +38,7 @@ store_region_init(void *region)
 	/* 38 random bits above the table's 14: below 2^53, and never 0 */
 	atomic_init(&s->cursor_next, (((uint64) arc4random() << 6 | (arc4random() & 63)) + 1) * STORE_CURSORS);
 	atomic_init(&s->next_tree_id, STORE_FIRST_TREE_ID);
+	atomic_init(&s->links_from, UINT64_MAX);
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
 		int			index = store__tree_take(STORE_FIRST_TREE_ID + db);

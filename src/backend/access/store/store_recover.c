@@ -488,6 +488,8 @@ install_base(const ControlData *control)
 	base.root.page = control->base.root;
 	base.root.levels = control->base.levels;
 	base.root.cut = control->cut;
+	memcpy(base.tree_id, control->map.tree_id, sizeof(base.tree_id));
+	memcpy(base.key_count, control->key_count, sizeof(base.key_count));
 	store__base_publish(&base);
 	/* relaxed: published by the server state becoming RUNNING */
 	atomic_store_explicit(&store_shared->evict_cut, control->cut, memory_order_relaxed);

@@ -6,6 +6,8 @@
  * key, for evict_cut follows the root in force by a grace period; and since
  * evict_cut <= flushed <= completed no reply about it needs a gate, and no
  * reservation below it is open (store.c tells why that keeps the order of versions).
+ * A snapshot reads an older root: what leads to a version that this one lacks stays
+ * (store__snapshot_needs), and so does a tree that its map names.
  *
  * A dropped tree may go once the MAP record that dropped it is <= evict_cut and a
  * grace period has passed since the drop: then no base that anybody may read holds
@@ -39,7 +41,8 @@ static uint32 sweep_from_len;
 static bool sweep_running;
 static uint64 sweep_made;		/* tombstones ever made when the pass began */
 static uint64 sweep_gone;
-static Lsn	sweep_horizon;		/* evict_cut of the last pass: another one needs a later one */
+static StoreGuard sweep_guard;	/* of the last pass: another one needs one that lets more go */
+static uint64 sweep_held;		/* of sweep_kept: for a snapshot */
 static uint64 sweep_kept;		/* tombstones that the pass found too young */
 
 static uint8 drop_from[KEY_MAX];
@@ -51,7 +54,7 @@ void
 sweep_reset(void)
 {
 	sweep_running = false;
-	sweep_horizon = LSN_NONE;
+	sweep_guard.cut = LSN_NONE;
 	drop_index = -1;
 }
 
@@ -69,9 +72,15 @@ old_tombstone(const Leaf *leaf, void *arg)
 	(void) arg;
 	if ((leaf_flags(leaf) & LEAF_TOMBSTONE) == 0)
 		return false;
-	if (leaf->lsn > sweep_horizon)
+	if (leaf->lsn > sweep_guard.cut)
 	{
 		sweep_kept++;
+		return false;
+	}
+	if (store__snapshot_needs(&sweep_guard, leaf))
+	{
+		sweep_kept++;
+		sweep_held++;
 		return false;
 	}
 	return true;
@@ -127,13 +136,19 @@ store__tree_free(uint32 index)
 	atomic_fetch_add_explicit(&store_shared->trees_swept, 1, memory_order_relaxed);
 }
 
+/* trees_wanted -- does a FLUSHDB wait for a place in the table? */
+static bool
+trees_wanted(void)
+{
+	/* relaxed: a hint; it is stored before we are woken */
+	return atomic_load_explicit(&evict__shared->trees_wanted, memory_order_relaxed) != 0;
+}
+
 /* trees_wait_dearly -- is a dropped tree that waits for a cut worth a checkpoint? */
 static bool
 trees_wait_dearly(void)
 {
-	/* relaxed: a hint; it is stored before we are woken */
-	return atomic_load_explicit(&evict__shared->trees_wanted, memory_order_relaxed) != 0 ||
-		evict__used_percent() >= TREES_WAIT_PERCENT;
+	return trees_wanted() || evict__used_percent() >= TREES_WAIT_PERCENT;
 }
 
 /* pick_tree -- a dropped tree that may go now, or -1. */
@@ -142,6 +157,7 @@ pick_tree(void)
 {
 	bool		waits = false;
 	bool		any = false;
+	bool		held = false;	/* by a snapshot */
 
 	for (int i = 0; i < STORE_TREES; i++)
 	{
@@ -153,11 +169,15 @@ pick_tree(void)
 		/* relaxed, both: stored before state */
 		if (atomic_load_explicit(&tree->drop_lsn, memory_order_relaxed) > store__evict_cut())
 			waits = true;
+		else if (store__snapshot_names_tree(store__tree_id((uint32) i)))
+			held = true;
 		else if (epoch_grace_passed(atomic_load_explicit(&tree->drop_epoch, memory_order_relaxed)))
 			return i;
 	}
 	if (waits && trees_wait_dearly())
 		evict__ask_checkpoint();
+	if (held && !waits && trees_wanted())
+		(void) store__snapshot_end_oldest(SNAPSHOT_TREES);
 	if (!any)
 		atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);	/* relaxed: a hint */
 	return -1;
@@ -228,7 +248,6 @@ sweep_tombstones_step(void)
 {
 	/* relaxed: ours */
 	uint64		swept = atomic_load_explicit(&store_shared->tombstones_swept, memory_order_relaxed);
-
 	if (!sweep_running)
 	{
 		uint64		made = tombstones_made();
@@ -238,14 +257,16 @@ sweep_tombstones_step(void)
 			return false;		/* a walk over everything for hardly anything */
 		if ((left < TOMBSTONES_MIN || left < leaves_about() / 8) && evict__used_percent() < SHORT_PERCENT)
 			return false;
-		if (store__evict_cut() <= sweep_horizon)
+		if (sweep_guard.cut != LSN_NONE && !store__guard_stale(&sweep_guard))
 		{
-			if (tombstones_wait_dearly(left))
+			/* what waits for a snapshot does not come free by a checkpoint */
+			if (tombstones_wait_dearly(left - Min(left, sweep_held)))
 				evict__ask_checkpoint();
 			return false;
 		}
 		sweep_running = true;
-		sweep_horizon = store__evict_cut();
+		store__guard_take(&sweep_guard);
+		sweep_held = 0;
 		sweep_kept = 0;
 		sweep_made = made;
 		sweep_gone = 0;
@@ -277,6 +298,7 @@ store_sweep_step(void)
 
 	if (!more)
 		more = sweep_tombstones_step();
+	store__links_account();
 	mem_reclaim();
 	return more;
 }

@@ -153,7 +153,7 @@ finish_by(Leaf *leaf, const TxnBody *body, Off with, const ArtPlace *place)
 	if (with != 0 && with == body->next)
 	{
 		if (body->previous != 0)
-			leaf_retire_chain(body->previous, leaf_link(seg_ptr(with)));
+			store__replaced(seg_ptr(body->previous), leaf_link(seg_ptr(with)));
 	}
 	else
 	{

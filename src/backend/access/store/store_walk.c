@@ -16,6 +16,12 @@
  * COMPLETE covers the range, the base is left out.  A page that must be read ends
  * the piece: what was shown is kept, the next piece goes on behind it.
  *
+ * At a snapshot (store_at.c) the same two are merged: the overlay's key counts by its
+ * newest version at or below the position, and is not there if it has none; the base
+ * is the pinned root.  Keys that are younger than the snapshot are passed over, a bounded
+ * number of them in one piece: then the overlay's cursor stands at a bar, which the walk
+ * does not pass; the next piece goes on behind it.
+ *
  * Hopping: after a key that stands for a rolled-up prefix the walk seeks behind
  * every key with that prefix, at the cost of one descent, whatever lies below.
  */
@@ -39,50 +45,69 @@ prefix_successor(uint8 *p, uint32 *len)
 }
 
 #define PAGES_AHEAD 4
+#define PASSED_MAX 512			/* keys that are not there, in one piece */
 
 static _Thread_local BaseCursor *base_cursor;
 
-/* Source -- what one of the two cursors stands on */
+/* Source -- what one of the cursors stands on */
 typedef struct Source
 {
 	bool		open;			/* it has not ended */
+	bool		bar;			/* no key is here, but the walk may not pass this place in this piece */
 	const uint8 *key;			/* with tree id */
 	uint32		key_len;
 	StoreView	view;
 	bool		hidden;			/* a tombstone, or expired */
 } Source;
 
+/* the sources, the one that counts before the others of equal keys first */
+enum { OVERLAY, DISK, SOURCES };
+
 /* Walking -- one piece of a walk: inside one epoch, over one root */
 typedef struct Walking
 {
 	StoreWalk  *walk;
+	const StoreSnapshot *at;	/* NULL: the present */
 	uint32		tree_id;
-	const StoreBase *base;		/* NULL: the base is left out */
+	const BaseRoot *root;		/* NULL: the base is left out */
 	ArtCursor  *cursor;
-	Source		overlay;
-	Source		disk;
+	uint32		passed;			/* keys of the overlay that were not there, in this piece */
+	Source		source[SOURCES];
 	BaseResult	trouble;		/* BASE_MISS, BASE_CORRUPT; BASE_FOUND: none */
 	StoreStatus parked;			/* the answer needs something else first */
 } Walking;
 
-/* next_overlay -- the next key of the overlay; one that holds nothing but the place of an undecided transaction's is not there. */
+/* version_of -- the version of a leaf in the tree that the walk speaks of; NULL: none in the overlay. */
+static const Leaf *
+version_of(const Walking *w, const Leaf *found)
+{
+	return likely(w->at == NULL) ? store__resolve(found) : store__resolve_at(found, w->at->at);
+}
+
+/*
+ * next_overlay -- the next key of the overlay; what holds nothing but the place of an
+ * undecided transaction's key, or is younger than the snapshot, is not there.
+ */
 static void
 next_overlay(Walking *w)
 {
-	Source	   *s = &w->overlay;
-	const Leaf *leaf;
-	const Leaf *found;
+	Source	   *s = &w->source[OVERLAY];
+	const Leaf *found = art_next(w->cursor);
+	const Leaf *leaf = version_of(w, found);
 
-	do
+	while (unlikely(found != NULL && leaf == NULL) && ++w->passed < PASSED_MAX)
 	{
 		found = art_next(w->cursor);
-		leaf = store__resolve(found);
-	} while (found != NULL && leaf == NULL);
-	s->open = leaf != NULL;
-	if (leaf == NULL)
+		leaf = version_of(w, found);
+	}
+	s->open = found != NULL;
+	s->bar = found != NULL && leaf == NULL;
+	if (found == NULL)
 		return;
-	s->key = leaf_key(leaf);
-	s->key_len = leaf->key_len;
+	s->key = leaf_key(found);
+	s->key_len = found->key_len;
+	if (s->bar)
+		return;
 	store__view_leaf(&s->view, leaf);
 	s->hidden = !s->view.exists;
 }
@@ -90,12 +115,12 @@ next_overlay(Walking *w)
 static void
 next_disk(Walking *w)
 {
-	Source	   *s = &w->disk;
+	Source	   *s = &w->source[DISK];
 	BaseValue	value;
 	BaseResult	result;
 
 	s->open = false;
-	if (w->base == NULL)
+	if (w->root == NULL)
 		return;
 	result = base_next(base_cursor, w->walk->with_values, &s->key, &s->key_len, &value);
 	switch (result)
@@ -114,6 +139,8 @@ next_disk(Walking *w)
 	}
 }
 
+static void (*const next_of[SOURCES]) (Walking *w) = {[OVERLAY] = next_overlay, [DISK] = next_disk};
+
 /* seek_start -- both cursors to where the walk goes on, and their first keys. */
 static void
 seek_start(Walking *w)
@@ -130,29 +157,50 @@ seek_start(Walking *w)
 	}
 	art_seek(w->cursor, &store_shared->root, prefix_buffer, prefix_len, key, len, !walk->from_edge && walk->exclusive,
 			 walk->backward);
-	if (w->base != NULL)
-		base_seek(base_cursor, &w->base->root, prefix_buffer, prefix_len, key, len,
+	if (w->root != NULL)
+		base_seek(base_cursor, w->root, prefix_buffer, prefix_len, key, len,
 				  !walk->from_edge && walk->exclusive, walk->backward, PAGES_AHEAD, store__keep());
-	next_overlay(w);
-	next_disk(w);
+	for (int i = 0; i < SOURCES; i++)
+		next_of[i](w);
 }
 
-/* order -- < 0: the overlay's key comes first, > 0: the base's, 0: they are equal. */
+/* compare -- < 0: a's key comes first in the walk's direction, 0: they are equal; both are open. */
 static int
-order(const Walking *w)
+compare(const Walking *w, const Source *a, const Source *b)
 {
-	const Source *a = &w->overlay;
-	const Source *b = &w->disk;
-	int			result;
+	int			result = memcmp(a->key, b->key, Min(a->key_len, b->key_len));
 
-	if (!b->open)
-		return -1;
-	if (!a->open)
-		return 1;
-	result = memcmp(a->key, b->key, Min(a->key_len, b->key_len));
 	if (result == 0)
 		result = a->key_len < b->key_len ? -1 : a->key_len > b->key_len;
 	return w->walk->backward ? -result : result;
+}
+
+/*
+ * pick -- the source whose key comes next, and counts; *equal: bits of all that stand on
+ * that key.  -1: all have ended.  A bar comes after a key at the same place.
+ */
+static int
+pick(const Walking *w, uint32 *equal)
+{
+	int			best = -1;
+
+	*equal = 0;
+	for (int i = 0; i < SOURCES; i++)
+	{
+		const Source *s = &w->source[i];
+		int			order;
+
+		if (!s->open)
+			continue;
+		order = best < 0 ? -1 : compare(w, s, &w->source[best]);
+		if (order < 0)
+			*equal = 0;
+		if (order <= 0)
+			*equal |= 1u << i;
+		if (order < 0 || (order == 0 && w->source[best].bar))
+			best = i;
+	}
+	return best;
 }
 
 /* remember -- the walk goes on at this key. */
@@ -184,7 +232,7 @@ hop(StoreWalk *walk, const uint8 *key)
 static void
 begin(Walking *w, StoreWalk *walk)
 {
-	const StoreBase *base = store__base();
+	const BaseRoot *root = &store__base()->root;
 	Lsn			map_lsn;
 	uint32		prefix_len;
 
@@ -192,13 +240,21 @@ begin(Walking *w, StoreWalk *walk)
 	w->walk = walk;
 	w->cursor = art_cursor(0);
 	w->trouble = BASE_FOUND;
+	w->at = store_snapshot_in_use;
+	if (unlikely(w->at != NULL))
+	{
+		w->tree_id = w->at->tree_id[walk->db];
+		walk->gate = Max(walk->gate, w->at->at);
+		w->root = w->at->root.page.number != 0 ? &w->at->root : NULL;
+		return;
+	}
 	w->tree_id = store__tree_id(store__tree_index(walk->db));
 	/* relaxed: stored before tree_of_db, read by acquire [store-map] */
 	map_lsn = atomic_load_explicit(&store_shared->map_lsn[walk->db], memory_order_relaxed);
 	walk->gate = Max(walk->gate, map_lsn);
 	prefix_len = store__build_key(prefix_buffer, w->tree_id, walk->prefix, walk->prefix_len);
-	if (base->root.page.number != 0 && !art_prefix_complete(&store_shared->root, prefix_buffer, prefix_len))
-		w->base = base;
+	if (root->page.number != 0 && !art_prefix_complete(&store_shared->root, prefix_buffer, prefix_len))
+		w->root = root;
 }
 
 typedef enum Shown { SHOWN_ON, SHOWN_STOP, SHOWN_HOPPED } Shown;
@@ -244,18 +300,22 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 	seek_start(w);
 	while (w->trouble == BASE_FOUND && steps < max_steps)
 	{
-		int			first;
-		Source	   *s;
+		uint32		equal;
+		int			first = pick(w, &equal);
+		const Source *s = &w->source[Max(first, 0)];
 		Shown		shown = SHOWN_ON;
 
-		if (!w->overlay.open && !w->disk.open)
+		if (first < 0)
 		{
 			walk->done = true;
 			break;
 		}
-		first = order(w);
-		s = first <= 0 ? &w->overlay : &w->disk;
 		steps++;
+		if (unlikely(s->bar))
+		{
+			remember(walk, s->key + 4, s->key_len - 4, true);
+			break;
+		}
 		walk->gate = Max(walk->gate, s->view.lsn);
 		if (!s->hidden)
 			shown = show_key(w, s, show, arg);
@@ -277,10 +337,9 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 		}
 		/* before the cursors move: the base's key lies in its cursor */
 		remember(walk, s->key + 4, s->key_len - 4, true);
-		if (first <= 0)
-			next_overlay(w);
-		if (first >= 0)
-			next_disk(w);
+		for (int i = 0; i < SOURCES; i++)
+			if (equal & 1u << i)
+				next_of[i](w);
 	}
 	return steps;
 }
@@ -296,7 +355,7 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 	{
 		epoch_enter();
 		begin(&w, walk);
-		if (w.base != NULL && (store__keep() == NULL || base_cursor == NULL))
+		if (w.root != NULL && (store__keep() == NULL || base_cursor == NULL))
 		{
 			epoch_leave();
 			store__keep_make();
@@ -305,10 +364,14 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 			continue;
 		}
 		steps = walk_piece(&w, max_steps, show, arg);
+		if (unlikely(w.at != NULL) && !store__snapshot_alive(w.at))
+			w.parked = STORE_SNAPSHOT_ENDED;
 		epoch_leave();
+		if (unlikely(w.parked == STORE_SNAPSHOT_ENDED))
+			return STORE_SNAPSHOT_ENDED;
 		if (w.trouble == BASE_MISS)
 			base_read_start(store__keep());
-		else if (w.base != NULL)
+		else if (w.root != NULL)
 			base_cursor_prefetch(base_cursor);
 		if (steps == 0 && w.parked != STORE_OK)
 			return w.parked;

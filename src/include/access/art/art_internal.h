@@ -403,7 +403,6 @@ extern bool art__twin_no_clearing;
 
 extern void leaf__copy_to(Off to, const Leaf *from);	/* a private block of leaf_size(from) bytes; shares the extents */
 
-extern uint64 leaf__bytes(const Leaf *l);	/* by class size, extents included */
 
 static inline bool
 leaf__is(const Leaf *l, const uint8 *key, uint32 key_len)

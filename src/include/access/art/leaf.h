@@ -138,6 +138,10 @@ extern void leaf_free(Off leaf);
 extern void leaf_retire(Off leaf);
 /* leaf_retire_chain -- a leaf and what its links lead to, up to but without 'until' (0: all). */
 extern void leaf_retire_chain(Off leaf, Off until);
+/* leaf_bytes -- what a leaf takes: its blocks by class size, extents included. */
+extern uint64 leaf_bytes(const Leaf *l);
+/* leaf_followers_retired -- bytes of what this thread's leaf_retire_chain have retired behind the first leaf of a chain, ever. */
+extern _Thread_local uint64 leaf_followers_retired;
 /* leaf_copy -- the same version in a new block without the words named in 'drop' (LEAF_HAS_LINK, LEAF_UNKNOWN); shares
  * the extents: whoever replaces the original by it retires the original with leaf_retire_shell.  MEM_NONE. */
 extern Off leaf_copy(const Leaf *from, uint16 drop) attribute_must_check;

@@ -52,6 +52,7 @@ typedef struct BaseSource
 	void		(*seen)(void *arg, const BaseChange *c, bool existed, uint64 count);	/* after the key was looked up in the old tree; count: keys removed (BASE_REMOVE_PREFIX) */
 	bool		(*between)(void *arg, uint64 pages_written);	/* after each batch (of writes, or of reads alone); may sleep; false: give up */
 	void	   *arg;
+	Lsn			pinned;			/* the lowest cut of a root that somebody reads beside those in the control slots; 0: none */
 	bool		hurry;			/* no relocation in this merge */
 	bool		uncounted;		/* the caller knows how many keys a prefix has: leaves without extents are not read for it, and seen() is told UINT64_MAX */
 } BaseSource;
@@ -66,6 +67,7 @@ typedef struct BaseReport
 	uint64		batches;
 	uint64		reads;			/* pages of the old tree that had to be read from disk */
 	uint64		relocated;		/* pages moved towards the file's begin */
+	uint64		pinned;			/* pages that stay set aside for the sake of 'pinned' alone */
 	int			error;			/* 0 or an errno; 'text' says where */
 	char		text[256];
 } BaseReport;

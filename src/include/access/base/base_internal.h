@@ -54,6 +54,8 @@ typedef struct BaseSpace
 	/* of the attempt that runs */
 	bool		open;
 	Lsn			birth;
+	Lsn			pinned;			/* UINT64_MAX: no older root is read */
+	uint64		pinned_pages;	/* set aside for it alone */
 	uint64		end;			/* page_count, grown */
 	BaseRuns	free;			/* may be taken; ascending; taken from the front of a run */
 	size_t		cursor;			/* the first run that may have a page */
@@ -79,7 +81,8 @@ extern void base__runs_free(BaseRuns *runs);
 /* base__space_open -- 'space' is zeroed; takes over 'map'. */
 extern void base__space_open(BaseSpace *space, BaseRuns *map, uint64 page_count, Lsn cut, Lsn older_cut);
 extern void base__space_close(BaseSpace *space);
-extern void base__space_begin(BaseSpace *space, Lsn birth);
+/* base__space_begin -- pinned: the lowest cut of a root that is read beside those in the control slots; 0: none. */
+extern void base__space_begin(BaseSpace *space, Lsn birth, Lsn pinned);
 /* base__space_take -- 'count' pages in a row that no root reaches; never fails, the file grows. */
 extern uint64 base__space_take(BaseSpace *space, uint64 count);
 /* base__space_lowest -- the page that a take of 1 would give. */

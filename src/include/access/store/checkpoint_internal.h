@@ -139,7 +139,7 @@ extern void checkpoint__walk_cut(CheckpointWalk *w, Lsn cut, Lsn committed);
 /* checkpoint__walk_source -- next, value and seen; 'between' is the caller's. */
 extern void checkpoint__walk_source(CheckpointWalk *w, BaseSource *source);
 extern void checkpoint__walk_close(CheckpointWalk *w);	/* gives the piece's memory back */
-/* checkpoint__release -- no snapshot is open, and a grace period since: takes the links off heads published after 'since'.  False: some are left. */
+/* checkpoint__release -- the checkpoint's position is NONE, and a grace period since: takes links that nobody needs off heads published after 'since'.  False: some are left. */
 extern bool checkpoint__release(Lsn since, Lsn cut, bool (*poll)(void), uint64 *released);
 
 #endif

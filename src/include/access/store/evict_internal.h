@@ -68,7 +68,8 @@ extern void evict__progress(void);
 extern bool evict__pressed(void);
 
 /* ---- store_sweep.c ---- */
-extern void sweep_reset(void);		/* a fresh segment */
+extern void sweep_reset(void);
+extern void snapshots_reset(void);	/* store_snapshot.c */
 
 /* ---- store_compact.c ---- */
 extern void compact_reset(void);	/* a fresh segment */

@@ -30,7 +30,9 @@ typedef enum StoreStatus
 	STORE_PARK_MEMORY,	/* no memory now, but some is being made: run again in a millisecond */
 	STORE_CORRUPT,		/* -CORRUPT: a page that the answer needs is damaged; base_keep_error(*keep) */
 	STORE_CHANGED,		/* transactions: what was seen has changed meanwhile: store_txn_reset, and all commands again */
-	STORE_TXN_TOO_LARGE	/* transactions: -ERR transaction too large; store_txn_bytes says how large */
+	STORE_TXN_TOO_LARGE,	/* transactions: -ERR transaction too large; store_txn_bytes says how large */
+	STORE_SNAPSHOTS_FULL,	/* as many snapshots are open as there may be */
+	STORE_SNAPSHOT_ENDED	/* the snapshot in use is over a limit: store_snapshot_reason */
 } StoreStatus;
 
 /*
@@ -284,7 +286,64 @@ extern uint64 store_txn_bytes_max(void);
 extern StoreStatus store_txn_range(StoreTxn *txn, uint32 db, const void *prefix, uint32 prefix_len) attribute_must_check;
 
 /* ---- snapshots: store_snapshot.c ---- */
+/*
+ * StoreSnapshot -- the database as of one position of the log.  While one is in use
+ * (store_use_snapshot), reads, walks and counts of this process speak of that moment,
+ * its clock of expiry included, whatever is written, checkpointed or evicted.
+ * It may be ended by a limit at any time; then reads say STORE_SNAPSHOT_ENDED.
+ */
 typedef struct StoreSnapshot StoreSnapshot;
+
+typedef enum SnapshotReason
+{
+	SNAPSHOT_TIMEOUT,		/* snapshot_timeout */
+	SNAPSHOT_BYTES,			/* snapshot_max_bytes */
+	SNAPSHOT_MEMORY,		/* memory_limit: memory was full, and it kept what could have left */
+	SNAPSHOT_TREES,			/* FLUSHDB: the table of trees was full, and it kept dropped ones */
+	SNAPSHOT_REASONS
+} SnapshotReason;
+
+extern StoreSnapshot *store_snapshot_create(uint64 client);
+/* store_snapshot_open -- STORE_PARK_MAP: call again; STORE_SNAPSHOTS_FULL.  Needs a grace period. */
+extern StoreStatus store_snapshot_open(StoreSnapshot *snapshot) attribute_must_check;
+extern void store_snapshot_close(StoreSnapshot *snapshot);	/* in whatever state it is; NULL is harmless */
+extern Lsn store_snapshot_lsn(const StoreSnapshot *snapshot);
+/* store_snapshot_reason -- after STORE_SNAPSHOT_ENDED: the name of the setting. */
+extern const char *store_snapshot_reason(const StoreSnapshot *snapshot);
+/* store_use_snapshot -- NULL: the present.  Whoever runs a command sets it before every run and takes it back afterwards. */
+extern void store_change_snapshot(StoreSnapshot *snapshot);
+extern _Thread_local StoreSnapshot *store_snapshot_in_use;
+static inline void
+store_use_snapshot(StoreSnapshot *snapshot)
+{
+	if (unlikely(store_snapshot_in_use != snapshot))
+		store_change_snapshot(snapshot);
+}
+
+#define STORE_SNAPSHOTS_MAX 63		/* open at a time */
+typedef struct StoreSnapshotInfo
+{
+	Lsn			lsn;			/* 0: it is being opened */
+	Lsn			base_cut;		/* of the root that it reads */
+	uint64		client;
+	uint64		age_us;
+	const char *ended;			/* by which setting; NULL: it is open */
+} StoreSnapshotInfo;
+/* store_snapshot_list -- all of the moment; how many. */
+extern uint32 store_snapshot_list(StoreSnapshotInfo out[STORE_SNAPSHOTS_MAX]);
+
+typedef struct StoreSnapshotFigures
+{
+	uint64		open;
+	Lsn			oldest_lsn;		/* 0: none */
+	uint64		oldest_age_us;
+	uint64		opened;			/* ever */
+	uint64		linked_bytes;	/* of older versions */
+	uint64		held_bytes;		/* of leaves that could leave memory but for snapshots, as far as the evictor has met them */
+	uint64		page_bytes;		/* of pages of the base that are set aside for them alone */
+	uint64		ended[SNAPSHOT_REASONS];
+} StoreSnapshotFigures;
+extern void store_snapshot_figures(StoreSnapshotFigures *out);
 
 /* ---- SCAN cursors: numbers that every worker understands (region STORE) ---- */
 /* store_cursor_save -- remembers the key to go on after; 0: out of memory.  The number is never 0. */

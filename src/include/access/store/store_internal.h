@@ -21,7 +21,8 @@
  *             period, so whoever reads it inside an epoch may go on reading it
  *   adjust[]  with each root: keys that blind writes made and merges have counted
  *             (a key's first blind write counts nothing; design: UNKNOWN)
- *   snapshot  0: none open; STORE_SNAPSHOT_UNKNOWN: announced; else its position
+ *   snapshot_open, snapshot_at, snapshot[]  who else than the present is looked at: the
+ *             checkpoint under way (number 0) and clients' snapshots; store_snapshot.c
  *
  * map_lock excludes changes of the map against the cut of a checkpoint; writers
  * look at map_change alone.
@@ -63,11 +64,28 @@ typedef struct StoreBase
 	BaseRoot	root;
 	int64		adjust[STORE_TREES];	/* added to the sum of counts, by tree index; accumulates from root to root */
 	uint64		resolved;		/* blind writes that merges have looked up, ever: made - resolved are open */
+	/* what the base holds: the map of databases as of the cut, and their keys */
+	uint32		tree_id[DATABASE_COUNT];
+	uint64		key_count[DATABASE_COUNT];
 } StoreBase;
 #define STORE_BASES 4
 
+#define STORE_SNAPSHOTS 64			/* with the checkpoint's, which is number 0 */
+#define STORE_SNAPSHOT_CHECKPOINT 0
 #define STORE_SNAPSHOT_NONE UINT64_C(0)
 #define STORE_SNAPSHOT_UNKNOWN UINT64_MAX
+
+/* SnapshotEntry -- a client's snapshot; its owner fills it before it is announced */
+typedef struct SnapshotEntry
+{
+	alignas(CACHE_LINE) _Atomic uint64 state;	/* serial, reason, SNAPSHOT_* (store_snapshot.c); release [snapshot-state] */
+	_Atomic uint64 pinned;			/* cut of the root that it reads */
+	_Atomic uint64 announced;		/* heads that are linked for it were published above this position of the log */
+	_Atomic uint64 opened_us;		/* clock_mono_us */
+	_Atomic uint64 client;
+	_Atomic uint64 slot;			/* of the process that owns it */
+	_Atomic uint32 tree_id[DATABASE_COUNT];	/* the map as of its position: set while the map is locked */
+} SnapshotEntry;
 
 /* one line per process slot and eight trees: owners do not share lines */
 typedef struct StoreCounts
@@ -77,6 +95,8 @@ typedef struct StoreCounts
 	_Atomic uint64 retries;			/* publications that lost their CAS */
 	_Atomic uint64 blind;			/* leaves published with UNKNOWN and a u of their own, ever */
 	_Atomic uint64 linked;			/* leaves published with a link, ever */
+	_Atomic uint64 linked_bytes;	/* of versions that became older ones in a chain, ever ... */
+	_Atomic uint64 unlinked_bytes;	/* ... and that left one: the sums over all slots differ by what links hold */
 	_Atomic uint64 promoted;
 	_Atomic uint64 txn_committed;	/* transactions */
 	_Atomic uint64 txn_aborted;		/* of others, because they stood still */
@@ -107,7 +127,15 @@ typedef struct StoreShared
 	_Atomic uint64 trees_swept;
 	alignas(CACHE_LINE) _Atomic uint32 base_index;	/* release [store-base]; written by startup, then by the checkpointer */
 	_Atomic uint64 evict_cut;						/* release [store-evict-cut]: checkpointer, a grace period after base_index */
-	_Atomic uint64 snapshot;						/* seq_cst [store-snapshot]: checkpointer */
+	alignas(CACHE_LINE) _Atomic uint64 snapshot_open;	/* seq_cst [store-snapshot]: a bit for each that is announced; what writers load */
+	alignas(CACHE_LINE) _Atomic uint64 snapshot_at[STORE_SNAPSHOTS];	/* STORE_SNAPSHOT_* or its position; seq_cst [snapshot-at] */
+	SnapshotEntry snapshot[STORE_SNAPSHOTS];		/* clients' */
+	_Atomic uint64 links_from;						/* heads whose links nobody needs any more lie above this; UINT64_MAX: there are none */
+	_Atomic uint64 snapshots_closed;				/* ever, with those that were ended: the evictor releases links after each */
+	_Atomic uint64 snapshots_opened;
+	_Atomic uint64 snapshots_ended[SNAPSHOT_REASONS];
+	_Atomic uint64 snapshot_pages;					/* of the base that are kept for snapshots alone; checkpointer, set to 0 when one is ended */
+	_Atomic uint64 snapshot_held;					/* bytes of leaves that stay in memory for them; evictor */
 	_Atomic uint32 map_lock;						/* 0, or holder's slot + 1 */
 	StoreBase	base[STORE_BASES];
 	_Atomic uint32 range_lock;						/* 0, or holder's slot + 1 */
@@ -176,15 +204,107 @@ store__resolve(const Leaf *leaf)
 /* store__view_leaf -- the view of a leaf (resolved; NULL: absent). */
 extern void store__view_leaf(StoreView *view, const Leaf *leaf);
 
-/* ---- links for snapshots: inside the epoch, before the new leaf is published ---- */
+/* ---- links for snapshots: inside the epoch, before the new leaf is published (store_snapshot.c) ---- */
 typedef struct StoreOpen
 {
 	bool		any;			/* some snapshot is open: the new leaf needs a link word */
-	uint64		snapshot;		/* STORE_SNAPSHOT_* or the position */
+	bool		unknown;		/* some position is not known yet: everything is linked */
+	uint32		count;
+	Lsn			at[STORE_SNAPSHOTS];	/* the positions that are known */
 } StoreOpen;
-extern void store__open_snapshots(StoreOpen *open);
-/* store__link_for -- what a leaf with this lsn that replaces 'old' leads to. */
+extern void store__open_snapshots_list(StoreOpen *open, uint64 mask);
+static inline void
+store__open_snapshots(StoreOpen *open)
+{
+	/* acquire: inside the epoch, so that the announcer's grace period waits for us if we have not seen it */
+	uint64		mask = atomic_load_explicit(&store_shared->snapshot_open, memory_order_acquire);	/* acquire [store-snapshot] */
+
+	open->any = mask != 0;
+	if (unlikely(mask != 0))
+		store__open_snapshots_list(open, mask);
+}
+/* store__link_for -- what a leaf with this lsn that replaces 'old' leads to; only if open->any. */
 extern Off store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn);
+/* store__replaced -- the CAS that put a leaf with this link in the place of 'old' was ours: what the new chain does not reach is retired. */
+extern void store__replaced_chain(Leaf *old, Off link);
+static inline void
+store__replaced(Leaf *old, Off link)
+{
+	if (likely(link == 0 && leaf_link(old) == 0))
+		leaf_retire(seg_off(old));
+	else
+		store__replaced_chain(old, link);
+}
+/* store__links_account -- chains were retired by others' functions (art_evict, art_sweep): their bytes go to the figures. */
+extern void store__links_account(void);
+/* store__resolve_at -- of the leaf in the tree, the newest version at or below 's'; NULL: the overlay has none. */
+extern const Leaf *store__resolve_at(const Leaf *leaf, Lsn s);
+
+/* ---- what snapshots keep from going (store_snapshot.c) ---- */
+/* StoreGuard -- what may leave memory: evict_cut, and the snapshots that are open */
+typedef struct StoreGuard
+{
+	Lsn			cut;			/* evict_cut, read first */
+	uint64		closed;			/* snapshots_closed: more may leave when it has changed */
+	uint32		count;
+	struct
+	{
+		Lsn			pinned;
+		uint64		at;			/* STORE_SNAPSHOT_UNKNOWN or its position */
+	}			snapshot[STORE_SNAPSHOTS];
+} StoreGuard;
+extern void store__guard_take(StoreGuard *guard);
+/* store__guard_stale -- would a new one let more leave? */
+extern bool store__guard_stale(const StoreGuard *guard);
+/* store__snapshot_needs -- of a plain leaf with lsn <= guard->cut: must it stay for a snapshot?  If not, then never again.  Inside an epoch. */
+extern bool store__snapshot_needs(const StoreGuard *guard, const Leaf *leaf);
+/* store__oldest_pin -- the lowest cut of a root that a snapshot reads; UINT64_MAX: none is open. */
+extern Lsn store__oldest_pin(void);
+/* store__snapshot_names_tree -- does an open snapshot's map name this tree? */
+extern bool store__snapshot_names_tree(uint32 tree_id);
+/* store__checkpoint_snapshot -- the checkpointer's: STORE_SNAPSHOT_*, or its cut. */
+extern void store__checkpoint_snapshot(uint64 at);
+/* store__snapshots_tend -- the evictor: ends what is over a limit, releases links; true: there is more to do at once. */
+extern bool store__snapshots_tend(uint64 now_us);
+/* store__snapshot_end_oldest -- the evictor: memory is full, and snapshots keep what could leave it.  False: there is none. */
+extern bool store__snapshot_end_oldest(SnapshotReason reason);
+
+/* ---- taking back links that nobody needs (store_release.c) ---- */
+typedef struct LinkRelease
+{
+	Lsn			since;			/* heads at or below it are not looked at */
+	Lsn			cut;			/* in force: chains begun by a blind write below it have been looked up */
+	uint8		from[KEY_MAX];	/* where the walk goes on */
+	uint32		from_len;		/* 0: at the first key */
+	uint64		released;		/* heads with a shorter chain */
+	uint64		missed;			/* heads that keep more than is needed: no memory for a copy, or a position is not known yet */
+} LinkRelease;
+/* store__release_piece -- some heads, in an epoch of its own; true: the end of the tree. */
+extern bool store__release_piece(LinkRelease *r);
+
+/* ---- reading as of store_snapshot_in_use (store_at.c) ---- */
+extern StoreStatus store__at_read(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate);
+extern StoreStatus store__at_count(uint32 db, StoreCountJob *job, Lsn *gate);
+
+struct StoreSnapshot
+{
+	uint32		step;
+	uint32		index;			/* in the table, once it has an entry */
+	uint64		word;			/* of its state there while it is open */
+	uint64		grace;
+	bool		locked;			/* we hold the map's lock */
+	Lsn			at;				/* s */
+	uint64		clock;			/* of expiry, at the opening */
+	uint64		client;
+	BaseRoot	root;
+	uint32		base_tree_id[DATABASE_COUNT];
+	uint64		base_key_count[DATABASE_COUNT];
+	uint32		tree_id[DATABASE_COUNT];
+	bool		counted[DATABASE_COUNT];
+	uint64		count[DATABASE_COUNT];
+};
+/* store__snapshot_alive -- is it still open?  Asked after what was read with it, inside the same epoch. */
+extern bool store__snapshot_alive(const StoreSnapshot *snapshot);
 
 /* ---- the new value of a change ---- */
 /* at most: both the old value and zeros in pieces of LEAF_EXTENT_BYTES, each cut once; then the parts */
