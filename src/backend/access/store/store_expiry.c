@@ -34,7 +34,7 @@
  * the gate as it is.  That is right as long as the server lives, and after a crash
  * as long as the wall clock has not been set back meanwhile: the clock begins with
  * the wall clock, or above.  Only a full disk, a crash, and a wall clock set back
- * behind the deadline together could show the key once more (doc/operation.md).
+ * behind the deadline together could show the key once more.
  *
  * Hints.  Nobody looks for expired keys among those without deadlines: a system
  * tree has an entry (deadline, key) for each key with a deadline, for this deadline or
