@@ -65,7 +65,7 @@ ok($node->start, 'start');
 my $pid = $node->pid;
 is_deeply(
 	[ map { s/: \d+ clients$//r } map { slurp_file("/proc/$_/cmdline") =~ s/\0+\z//r } $node->child_pids ],
-	[ 'artery: checkpointer', 'artery: evictor', 'artery: walwriter', map { "artery: worker $_" } 1 .. 3 ],
+	[ 'artery: checkpointer', 'artery: evictor', 'artery: expirer', 'artery: walwriter', map { "artery: worker $_" } 1 .. 3 ],
 	'one process of each kind, three workers, and no startup process any more');
 my @line = split /\n/, slurp_file("$dir/artery.pid"), -1;
 is($line[0], $pid, 'artery.pid: the pid');
@@ -125,12 +125,13 @@ sub descriptors
 	return (\%count, \@inherits);
 }
 
-my $slots = 5 + 3;
+my $slots = 6 + 3;
 my %may   = (
 	postmaster   => { map { $_ => 1 } qw(null log dir segment pipe eventfd signalfd socket) },
 	walwriter    => { map { $_ => 1 } qw(null log dir segment pipe eventfd wal io_uring) },
 	checkpointer => { map { $_ => 1 } qw(null log dir segment pipe eventfd wal base io_uring) },
 	evictor      => { map { $_ => 1 } qw(null log dir segment pipe eventfd base io_uring) },
+	expirer      => { map { $_ => 1 } qw(null log dir segment pipe eventfd base io_uring) },
 	worker       => { map { $_ => 1 } qw(null log dir segment pipe eventfd base io_uring eventpoll timerfd socket) },
 );
 for my $process ($pid, $node->child_pids)

@@ -43,7 +43,7 @@ my %says = (SEGV => 'Segmentation fault', ABRT => 'Aborted', BUS => 'Bus error',
 
 # ---- each child by each signal ----
 
-for my $kind (qw(worker walwriter checkpointer evictor))
+for my $kind (qw(worker walwriter checkpointer evictor expirer))
 {
 	for my $signal (qw(SEGV ABRT BUS KILL))
 	{
@@ -114,7 +114,7 @@ for my $kind (qw(worker walwriter checkpointer evictor))
 
 # ---- while others stop ----
 
-for my $kind (qw(walwriter evictor checkpointer worker))
+for my $kind (qw(walwriter evictor expirer checkpointer worker))
 {
 	write_some();
 	my $offset = $node->log_offset;

@@ -198,7 +198,7 @@ sub soak_round
 	my $text = sprintf 'round %d: %s after %.2f s; %s; %s', $number, $plan->{kill}, $plan->{after},
 	  join(' ', map { "$_=$plan->{policy}{$_}" } sort keys %{$plan->{policy}}),
 	  join(' ', map { "$_=$settings->{$_}" } sort keys %$settings);
-	push @ours, $plan->{kill} eq 'segv' ? 11 : 9 if $plan->{kill} =~ /^(?:worker|walwriter|checkpointer|evictor|segv)$/;
+	push @ours, $plan->{kill} eq 'segv' ? 11 : 9 if $plan->{kill} =~ /^(?:worker|walwriter|checkpointer|evictor|expirer|segv)$/;
 	my $round = Artery::SoakRound->new(node => $node, seed => $seed, number => $number, initial => $initial);
 	my ($ledger, $found) = eval { $round->run($plan) };
 	if (!$ledger) { fail($text); diag("$@seed $seed"); $failed = 1; return undef }

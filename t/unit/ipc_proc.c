@@ -38,7 +38,7 @@ setup(void **state)
 	sigset_t	all;
 
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 0, 0, 5 + 8);
+	segment_create_private(regions, lengthof(regions), 0, 0, 6 + 8);
 	latch_create_all();
 	procsignal_init_postmaster();
 	note = mmap(NULL, sizeof(*note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -60,7 +60,8 @@ test_numbering(void **state)
 	assert_int_equal(proc_first_slot(PROC_WALWRITER), 2);
 	assert_int_equal(proc_first_slot(PROC_CHECKPOINTER), 3);
 	assert_int_equal(proc_first_slot(PROC_EVICTOR), 4);
-	assert_int_equal(proc_first_slot(PROC_WORKER), 5);
+	assert_int_equal(proc_first_slot(PROC_EXPIRER), 5);
+	assert_int_equal(proc_first_slot(PROC_WORKER), 6);
 	assert_int_equal(proc_kind_slots(PROC_WALWRITER), 1);
 	assert_int_equal(proc_kind_slots(PROC_WORKER), 8);
 	for (uint32 i = 0; i < proc_slot_count; i++)
@@ -74,8 +75,9 @@ test_numbering(void **state)
 	assert_string_equal(proc_name(0, name, sizeof(name)), "postmaster");
 	assert_string_equal(proc_name(2, name, sizeof(name)), "walwriter");
 	assert_string_equal(proc_name(4, name, sizeof(name)), "evictor");
-	assert_string_equal(proc_name(5, name, sizeof(name)), "worker 1");
-	assert_string_equal(proc_name(12, name, sizeof(name)), "worker 8");
+	assert_string_equal(proc_name(5, name, sizeof(name)), "expirer");
+	assert_string_equal(proc_name(6, name, sizeof(name)), "worker 1");
+	assert_string_equal(proc_name(13, name, sizeof(name)), "worker 8");
 	assert_string_equal(proc_kind_name(PROC_CHECKPOINTER), "checkpointer");
 	assert_string_equal(proc_wait_name(WAIT_NONE), "");
 	assert_string_equal(proc_wait_name(WAIT_GRACE_PERIOD), "GracePeriod");
@@ -400,7 +402,7 @@ test_titles(void **state)
 	if (pid == 0)
 	{
 		proc_init_titles(own_argc, own_argv, own_environ);
-		proc_attach(6);
+		proc_attach(7);
 		proc_set_title("%u clients", 14);
 		check_title("artery: worker 2: 14 clients");
 		proc_set_title("%u clients", 15);

@@ -123,7 +123,8 @@ change_of(uint8 type, uint8 flags, uint16 key_len, uint64 value_len, const uint8
 
 	if (head > body_len - *at || value_len > body_len - *at - head)
 		return false;
-	if (type == WAL_MAP ? key_len != 0 || value_len != sizeof(WalMapBody) : key_len < 4)
+	if (type == WAL_PUT || type == WAL_DELETE ? key_len < 4
+		: key_len != 0 || value_len != (type == WAL_MAP ? sizeof(WalMapBody) : sizeof(uint64)))
 		return false;
 	out->type = type;
 	out->flags = flags;
@@ -150,7 +151,7 @@ wal_next_change(const WalRecordHeader *h, const uint8 *body, size_t body_len, si
 	{
 		size_t		fixed = h->key_len + (h->type == WAL_PUT && (h->flags & WAL_FLAG_EXPIRY) ? sizeof(uint64) : 0);
 
-		*bad = (h->type != WAL_PUT && h->type != WAL_DELETE && h->type != WAL_MAP) || fixed > body_len ||
+		*bad = (h->type != WAL_PUT && h->type != WAL_DELETE && h->type != WAL_MAP && h->type != WAL_CLOCK) || fixed > body_len ||
 			!change_of(h->type, h->flags, h->key_len, body_len - fixed, body, body_len, at, out);
 		return !*bad;
 	}

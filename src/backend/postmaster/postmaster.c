@@ -11,6 +11,7 @@
  *   RECOVERING      the startup process redoes the log; workers answer -LOADING
  *   RUNNING         the startup process has ended well
  *   STOP_WORKERS    told to stop: workers go first (and startup, if it still runs)
+ *   STOP_EXPIRER    the last one but the checkpointer that writes log
  *   STOP_WALWRITER  it flushes all that is reserved; the evictor ends meanwhile
  *   STOP_CHECKPOINTER  smart: a last checkpoint; then it writes STOPPED into the control file
  *   ENDING          QUIT sent to all, KILL after 5 s; then a new start, or the end
@@ -69,6 +70,7 @@ typedef enum PmState
 	PM_RECOVERING,
 	PM_RUNNING,
 	PM_STOP_WORKERS,
+	PM_STOP_EXPIRER,
 	PM_STOP_WALWRITER,
 	PM_STOP_CHECKPOINTER,
 	PM_ENDING,
@@ -360,6 +362,7 @@ request_stop(StopMode mode)
 			}
 			break;
 		case PM_STOP_WORKERS:
+		case PM_STOP_EXPIRER:
 		case PM_STOP_WALWRITER:
 		case PM_STOP_CHECKPOINTER:
 			if (mode == STOP_IMMEDIATE)
@@ -480,6 +483,7 @@ end_was_asked_for(ProcKind kind, int status)
 	if (status != 0)
 		return false;
 	return (kind == PROC_WORKER && pm.state == PM_STOP_WORKERS)
+		|| (kind == PROC_EXPIRER && pm.state == PM_STOP_EXPIRER)
 		|| ((kind == PROC_WALWRITER || kind == PROC_EVICTOR) && pm.state == PM_STOP_WALWRITER)
 		|| (kind == PROC_CHECKPOINTER && pm.state == PM_STOP_CHECKPOINTER);
 }
@@ -515,6 +519,11 @@ static void
 advance(void)
 {
 	if (pm.state == PM_STOP_WORKERS && !pm_child_alive_kind(PROC_WORKER) && !pm_child_alive_kind(PROC_STARTUP))
+	{
+		pm.state = PM_STOP_EXPIRER;
+		pm_child_stop_kind(PROC_EXPIRER, PROC_STOP_FAST);
+	}
+	if (pm.state == PM_STOP_EXPIRER && !pm_child_alive_kind(PROC_EXPIRER))
 	{
 		pm.state = PM_STOP_WALWRITER;
 		pm_child_stop_kind(PROC_WALWRITER, PROC_STOP_FAST);
@@ -604,7 +613,7 @@ reap(void)
 static void
 report_slow_stop(void)
 {
-	bool		slow = pm.state == PM_STOP_WALWRITER || pm.state == PM_STOP_CHECKPOINTER || pm.state == PM_ENDING
+	bool		slow = pm.state == PM_STOP_EXPIRER || pm.state == PM_STOP_WALWRITER || pm.state == PM_STOP_CHECKPOINTER || pm.state == PM_ENDING
 		|| (pm.state == PM_STOP_WORKERS && pm.stop >= STOP_FAST);
 
 	if (!slow)

@@ -20,7 +20,7 @@
  * The record ends at AlignUp(lsn + length, 8): that is the version it gives.
  *
  * Bodies: PUT key [expiry u64 if flags & WAL_FLAG_EXPIRY] value · DELETE key ·
- * MAP (see WalMapBody) · VOID nothing that counts.
+ * MAP (see WalMapBody) · CLOCK u64 microseconds since 1970 · VOID nothing that counts.
  */
 #ifndef ARTERY_COMMON_WAL_FORMAT_H
 #define ARTERY_COMMON_WAL_FORMAT_H
@@ -39,7 +39,8 @@
 	X(2, PUT, "a key's new value") \
 	X(3, DELETE, "a key's deletion") \
 	X(4, MAP, "the map of databases to trees") \
-	X(5, TXN, "several changes that happen as one")
+	X(5, TXN, "several changes that happen as one") \
+	X(6, CLOCK, "the clock of expiry has come to this value")
 
 enum
 {
@@ -74,6 +75,13 @@ typedef struct WalMapBody
 	uint32		next_tree_id;				/* never used before */
 	uint32		reserved;
 } WalMapBody;
+
+/*
+ * Trees that no map names.  SYSTEM_TREE_DEADLINES is the index of deadlines: its keys
+ * are deadline (8 bytes, big-endian, microseconds since 1970) and the whole key that it
+ * is about, without a value.  It is in the base, and not in the log: redo derives it.
+ */
+#define SYSTEM_TREE_DEADLINES UINT32_C(0xffffff01)
 
 /*
  * A TXN's body: change after change, without padding; each a WalTxnChange, then the
@@ -125,7 +133,7 @@ extern uint32 wal_record_crc(uint32 body_crc, const WalRecordHeader *h, uint64 s
 extern void wal_segment_header_seal(WalSegmentHeader *h);
 extern bool wal_segment_header_valid(const WalSegmentHeader *h, const char **why);
 /*
- * wal_next_change -- the changes of a PUT, DELETE, MAP or TXN record, one after the
+ * wal_next_change -- the changes of a PUT, DELETE, MAP, CLOCK (its value) or TXN record, one after the
  * other: *at is 0 before the first.  False: there are no more; *bad: the body is not what its header says.
  */
 extern bool wal_next_change(const WalRecordHeader *h, const uint8 *body, size_t body_len, size_t *at, WalChange *out, bool *bad);

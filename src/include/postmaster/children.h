@@ -14,6 +14,7 @@ extern void startup_main(void);
 extern void walwriter_main(void);
 extern void checkpointer_main(void);
 extern void evictor_main(void);
+extern void expirer_main(void);
 extern void worker_main(void);
 
 /* child_wait_recovered -- sleep until recovery has ended well; false: told to stop before that. */

@@ -39,7 +39,7 @@ Artery::Cluster - one artery server of its own for a test
   restart($mode), reload
   kill9                    SIGKILL to every process of the cluster; returns when all are gone
   signal($sig)             to the postmaster
-  signal_child($kind, $sig, $index)    kind: worker, walwriter, checkpointer, evictor, startup; returns the pid
+  signal_child($kind, $sig, $index)    kind: worker, walwriter, checkpointer, evictor, expirer, startup; returns the pid
   child_pids($kind)        pids of that kind, or of all children; from the process titles
   all_pids                 postmaster and children
   wait_gone(@pids)         true once none of them runs

@@ -11,7 +11,7 @@
 #   group         SIGKILL to all processes of the server at once
 #   frozen        the walwriter is stopped first, so that nothing can become durable for a while
 #   postmaster    SIGKILL to the postmaster alone: the others must leave by themselves
-#   worker walwriter checkpointer evictor   SIGKILL to one of that kind: the server restarts by itself
+#   worker walwriter checkpointer evictor expirer   SIGKILL to one of that kind: the server restarts by itself
 #   checkpoint    group, a moment after a checkpoint was asked for
 #   segv          SIGSEGV to a worker: the same
 #   quit          SIGQUIT to the postmaster: immediate stop
@@ -30,7 +30,7 @@ use Artery::Test;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep);
 
-our @KINDS = qw(group checkpoint frozen postmaster worker walwriter checkpointer evictor segv quit fast recovery twice startup client);
+our @KINDS = qw(group checkpoint frozen postmaster worker walwriter checkpointer evictor expirer segv quit fast recovery twice startup client);
 our @WRITERS = (1, 2, 3);
 use constant { SEQUENCER => 9, READERS_FROM => 20 };
 
@@ -185,7 +185,7 @@ sub _start_again
 {
 	my ($self, $plan) = @_;
 	my ($node, $kind) = ($self->{node}, $plan->{kill});
-	if ($kind =~ /^(?:worker|walwriter|checkpointer|evictor|segv)$/)
+	if ($kind =~ /^(?:worker|walwriter|checkpointer|evictor|expirer|segv)$/)
 	{
 		$node->wait_ready;
 		return;

@@ -36,6 +36,7 @@
 #include "storage/mem/heap.h"
 
 static _Thread_local ArtPath path[ART_DEPTH_MAX];
+static _Thread_local ArtPath path_other[ART_DEPTH_MAX];
 
 /* in_slot -- the descent ended at a slot that is the key's own or another leaf's. */
 static void
@@ -188,6 +189,14 @@ ArtResult
 art_locate(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos)
 {
 	art__begin(pos, root, key, key_len);
+	return art__descend(pos);
+}
+
+ArtResult
+art_locate_other(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos)
+{
+	art__begin(pos, root, key, key_len);
+	pos->path = path_other;
 	return art__descend(pos);
 }
 

@@ -475,7 +475,8 @@ commit(Round *r)
 	next.base = r->base;
 	next.checkpoints++;
 	next.flushed = wal_flushed_lsn();
-	next.clock_us = Max(next.clock_us, clock_wall_us());
+	store_clock_turn();
+	next.clock_us = Max(next.clock_us, store_clock_us());
 	next.map = r->map;
 	if (!count_keys(r, &next))
 		return false;
@@ -929,6 +930,8 @@ checkpoint_shutdown(bool smart)
 	elog_doing("writing the control file");
 	ckpt.control.state = CONTROL_STOPPED;
 	ckpt.control.flushed = wal_flushed_lsn();
+	store_clock_turn();
+	ckpt.control.clock_us = Max(ckpt.control.clock_us, store_clock_us());
 	control_write(ckpt.data_dir, &ckpt.control);
 	checkpoint_close();
 }

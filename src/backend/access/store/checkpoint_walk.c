@@ -14,7 +14,8 @@
  *   - of each key the newest version v with v.lsn <= cut, found from the leaf in the
  *     tree by its links; if v.lsn <= the last committed cut, nothing: the base has it
  *   - a tombstone as BASE_REMOVE
- *   - nothing of trees that the map as of the cut does not have: they are dropped
+ *   - nothing of trees that the map as of the cut does not have: they are dropped;
+ *     but the index of deadlines, which is in no map
  *   - for each tree that the base has and the map has no more, BASE_REMOVE_PREFIX of
  *     its id, in its place in the order; its keys are passed over, so no other
  *     change has that prefix
@@ -202,6 +203,10 @@ checkpoint__walk_begin(CheckpointWalk *w, const ControlData *before, bool (*poll
 		tree->weight = store_count(db, &gate) + 1;
 		w->weight_total += tree->weight;
 	}
+	w->tree[w->tree_count].id = STORE_DEADLINE_TREE;	/* in no map, and counted nowhere */
+	w->tree[w->tree_count].index = STORE_TREES;
+	w->tree[w->tree_count++].weight = 1;
+	w->weight_total++;
 	qsort(w->tree, (size_t) w->tree_count, sizeof(w->tree[0]), compare_trees);
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
@@ -440,6 +445,8 @@ seen(void *arg, const BaseChange *change, bool existed, uint64 count)
 		return;
 	}
 	tree = &w->tree[tag >> 1];
+	if (tree->id == STORE_DEADLINE_TREE)
+		return;					/* no keys of anybody's */
 	if (change->kind == BASE_PUT)
 	{
 		w->keys_put++;

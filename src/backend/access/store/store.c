@@ -112,13 +112,6 @@ raise_gate(Lsn *gate, uint32 db, Lsn seen)
 		*gate = map;
 }
 
-/* has_expired -- deadlines count from the moment that they name. */
-static inline bool
-has_expired(uint64 expiry)
-{
-	return unlikely(expiry != 0) && expiry <= store_clock_now;
-}
-
 static inline void
 set_view(StoreView *view, const Leaf *leaf)
 {
@@ -127,7 +120,7 @@ set_view(StoreView *view, const Leaf *leaf)
 	view->unknown = false;
 	view->present = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
 	view->expiry = view->present ? leaf_expiry(leaf) : 0;
-	view->exists = view->present && !has_expired(view->expiry);
+	view->exists = view->present && !store__has_expired(view->expiry);
 	view->value_len = view->exists ? leaf->value_len : 0;
 	view->lsn = leaf != NULL ? leaf->lsn : LSN_NONE;
 }
@@ -226,7 +219,7 @@ store__view_base(StoreView *view, const BaseValue *value)
 	view->flat = value->data;
 	view->present = true;
 	view->expiry = value->expiry;
-	view->exists = !has_expired(value->expiry);
+	view->exists = !store__has_expired(value->expiry);
 	view->unknown = false;
 	view->value_len = view->exists ? value->len : 0;
 	view->lsn = value->lsn;
@@ -696,6 +689,7 @@ count_change(const Attempt *a)
 
 	if (leaf_link(seg_ptr(a->leaf)) != 0)
 		figure_add(&counts->linked, 1);
+	store__count_expiry(a->tree_index, &a->view, a->expiry);
 	if (a->view.unknown)
 		figure_add(&counts->blind, 1);	/* counted when somebody has looked */
 	else if (a->action == STORE_PUT && !a->view.present)
@@ -760,9 +754,27 @@ publish(Attempt *a, StoreStatus *status)
 	}
 	wal_fill(&a->reservation, a->action == STORE_DELETE ? WAL_DELETE : WAL_PUT, record_flags(a),
 			 (uint16) a->key_len, a->body_crc, record_part, a->part_count);
+	if (unlikely(hint.wanted))
+		store__hint_done(&hint, a->reservation.end);
 	if (old != NULL)
 		store__replaced(old, link);
 	return ATTEMPT_DONE;
+}
+
+/* prepare_hint -- the entry in the index of deadlines that comes with this version, or goes with it. */
+static AttemptResult
+prepare_hint(Attempt *a, StoreStatus *status)
+{
+	StoreStatus result = STORE_OK;
+
+	if (a->expiry != 0)
+		result = store__hint_prepare(&hint, key_buffer, a->key_len, a->expiry);
+	else if (a->action == STORE_DELETE)
+		result = store__fired_prepare(&hint);
+	if (result == STORE_OK)
+		return ATTEMPT_DONE;
+	*status = result;
+	return result == STORE_NO_MEMORY ? ATTEMPT_NO_MEMORY : ATTEMPT_FAILED;
 }
 
 /* attempt -- inside the epoch: locate, decide, build, publish. */
@@ -805,7 +817,8 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		}
 	}
 	a->action = decide(&a->view, &a->change, arg);
-	if (a->action == STORE_DELETE && !a->view.present)
+	if (a->action == STORE_DELETE &&
+		(!a->view.present || unlikely(store__fired != NULL && !store__fired_is(key_buffer, a->key_len))))
 		a->action = STORE_KEEP;
 	if (a->action == STORE_KEEP)
 	{
@@ -827,11 +840,18 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		}
 	}
 	hint.wanted = unlikely(a->expiry != 0) && store__hint_needed(&a->view, a->expiry);
-	if (!build_leaf(a) || (unlikely(hint.wanted) && store__hint_prepare(&hint, key_buffer, a->key_len, a->expiry) != ART_OK) ||
-		art_prepare(&a->pos, a->leaf) != ART_OK)
+	if (!build_leaf(a))
 	{
 		give_back(a);
 		return ATTEMPT_NO_MEMORY;
+	}
+	result = unlikely(hint.wanted || store__fired != NULL) ? prepare_hint(a, status) : ATTEMPT_DONE;
+	if (result == ATTEMPT_DONE && art_prepare(&a->pos, a->leaf) != ART_OK)
+		result = ATTEMPT_NO_MEMORY;
+	if (result != ATTEMPT_DONE)
+	{
+		give_back(a);
+		return result;
 	}
 	describe_record(a);
 	result = publish(a, status);

@@ -21,6 +21,7 @@
 #include "common/c.h"
 
 #include "access/store/store_internal.h"
+#include "common/figure.h"
 
 #define COUNT_STEPS 512
 
@@ -71,6 +72,7 @@ store_figures(StoreFigures *out)
 		/* relaxed, both: figures */
 		out->promoted += atomic_load_explicit(&store_shared->counts[i].promoted, memory_order_relaxed);
 		blind += atomic_load_explicit(&store_shared->counts[i].blind, memory_order_relaxed);
+		out->expired += figure_get(&store_shared->counts[i].expired);
 	}
 	out->blind_open = blind > base->resolved ? blind - base->resolved : 0;
 	epoch_leave();

@@ -23,6 +23,7 @@
  *     anything, so that the CAS fails; and the sweep of a tombstone, or of a tree,
  *     that every root in force lacks: then k was not in the root, and if it came
  *     back it came back as a leaf.
+ *   - The index of deadlines is left out: who reads it, reads the base as well.
  *   - A key of a tree that was dropped and swept is left out: nobody can ask for
  *     it, and none of it is in a root with a cut that high.
  *
@@ -147,7 +148,7 @@ prewarm_open(void)
 		begin();
 }
 
-/* tree_is_gone -- a key of a tree that nobody can ask for any more: dropped a grace period ago, or swept. */
+/* tree_is_gone -- a key of a tree that nobody can ask for any more: dropped a grace period ago, or swept; or of the system's, in no table. */
 static bool
 tree_is_gone(const uint8 *key)
 {

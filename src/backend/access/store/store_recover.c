@@ -182,6 +182,27 @@ with_first(Off off, Lsn first)
 	return made;
 }
 
+/*
+ * derive_hint -- the entry in the index of deadlines that the writer of this leaf has
+ * made, or found; inside the epoch, which is left where memory must be found.
+ */
+static void
+derive_hint(const Leaf *leaf)
+{
+	static StoreHint hint;
+	uint8		key[KEY_MAX];
+	uint32		key_len = leaf->key_len;
+	uint64		expiry = leaf_expiry(leaf);
+	Lsn			lsn = leaf->lsn;
+	uint32		attempts = 0;
+
+	memcpy(key, leaf_key(leaf), key_len);
+	while (store__hint_prepare(&hint, key, key_len, expiry) != STORE_OK)
+		redo_need_memory(&attempts, lsn);
+	Verify(store__hint_publish(&hint, lsn));
+	store__hint_done(&hint, lsn);
+}
+
 /* apply_leaf -- inside the epoch. */
 static void
 apply_leaf(const RedoState *s, Off off, uint8 flags, uint32 tree_index)
@@ -238,6 +259,8 @@ apply_leaf(const RedoState *s, Off off, uint8 flags, uint32 tree_index)
 		leaf_retire(seg_off(pos.leaf));
 	/* relaxed: recovery is alone */
 	atomic_store_explicit(&store_shared->tree[tree_index].touched, 1, memory_order_relaxed);
+	if (leaf_flags(seg_ptr(off)) & LEAF_HAS_EXPIRY)
+		derive_hint(seg_ptr(off));
 }
 
 static void
@@ -346,6 +369,15 @@ redo_map(RedoState *s, const WalRecord *r, const WalChange *c)
 }
 
 static void
+redo_clock(const WalChange *c)
+{
+	uint64		clock_us;
+
+	memcpy(&clock_us, c->value, sizeof(clock_us));
+	store__clock_start(clock_us);
+}
+
+static void
 redo_apply(const WalRecord *r, void *arg)
 {
 	RedoState  *s = arg;
@@ -357,6 +389,8 @@ redo_apply(const WalRecord *r, void *arg)
 	{
 		if (change.type == WAL_MAP)
 			redo_map(s, r, &change);
+		else if (change.type == WAL_CLOCK)
+			redo_clock(&change);
 		else
 			redo_leaf(s, r, &change);
 	}
@@ -527,6 +561,7 @@ store_recover(const char *data_dir)
 		set_wal_segment_size = (int64) control.wal_segment_size;
 	}
 	install_base(&control);
+	store__clock_start(control.clock_us);
 	wal_shared->timeline = control.timeline;
 	wal_shared->segment_size = control.wal_segment_size;
 	memset(&result, 0, sizeof(result));
@@ -545,10 +580,13 @@ store_recover(const char *data_dir)
 		remember_gap(&control, result.gap[i].from, result.gap[i].to);
 	if (result.next_start != result.end)
 		remember_gap(&control, result.end, result.next_start);
+	store_clock_turn();
+	control.clock_us = Max(control.clock_us, store_clock_us());
 	control.state = CONTROL_RUNNING;
 	control.flushed = result.end;
 	control.written_wall_us = clock_wall_us();
 	control_write(data_dir, &control);
+	store__clock_start(control.clock_us);
 	ereport(LOG, "the log goes on at %" LSN_FORMAT, LSN_ARGS(result.next_start));
 }
 

@@ -129,8 +129,12 @@ void
 store__tree_free(uint32 index)
 {
 	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
 		/* relaxed: nobody has this tree any more; published by state */
 		atomic_store_explicit(&store_shared->counts[i].keys[index], 0, memory_order_relaxed);
+		atomic_store_explicit(&store_shared->counts[i].deadlines[index], 0, memory_order_relaxed);
+		atomic_store_explicit(&store_shared->counts[i].deadline_sum[index], 0, memory_order_relaxed);
+	}
 	atomic_store_explicit(&store_shared->tree[index].state, TREE_FREE, memory_order_release);	/* release [store-tree] */
 	/* relaxed: statistics */
 	atomic_fetch_add_explicit(&store_shared->trees_swept, 1, memory_order_relaxed);

@@ -1136,11 +1136,15 @@ count_changes(StoreTxn *t)
 	for (uint32 i = 0; i < t->sorted_count; i++)
 	{
 		const TxnEntry *e = t->sorted[i];
+		StoreView	old = {.present = e->existed, .exists = e->exists, .expiry = e->old_expiry};
 		uint32		tree_index;
 
+		if (e->written && e->derived)
+			store__hint_announce(store__hint_deadline(e->key));
 		if (!e->written || e->derived)
 			continue;
 		tree_index = store__tree_index(e->db);
+		store__count_expiry(tree_index, &old, e->expiry);
 		if (leaf_link(seg_ptr(e->leaf)) != 0)
 			figure_add(&counts->linked, 1);
 		if (e->unknown)

@@ -3,7 +3,7 @@
  *
  * The slots lie in region PROCS, one per process of proc_kinds.h, numbered in
  * the order of that list: 0 the postmaster, then startup, walwriter,
- * checkpointer, evictor, then the workers.  A slot is written by the process that is
+ * checkpointer, evictor, expirer, then the workers.  A slot is written by the process that is
  * attached to it; the fields that others may touch say so in proc.h.
  *
  * Number and kind follow from the list alone, so the postmaster can speak of a

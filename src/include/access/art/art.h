@@ -76,6 +76,7 @@ typedef struct ArtPos
 	Leaf	   *leaf;			/* the leaf of this key (maybe a tombstone), or NULL */
 	bool		complete;		/* as art_locate found it: some node on the way (or the root) is COMPLETE, so without a
 								 * leaf the key is nowhere */
+	uint32		depth;			/* nodes on the path; 0: it ends at the root slot */
 	/* internal from here on */
 	_Atomic uint64 *slot;		/* where to publish, or NULL */
 	uint64		seen_word;		/* s */
@@ -86,7 +87,6 @@ typedef struct ArtPos
 	Off			split_leaf;		/* other key's leaf in the slot, or 0 */
 	Off			prepared;		/* node made by art_prepare */
 	size_t		prepared_size;
-	uint32		depth;			/* nodes on the path */
 	ArtPath    *path;			/* root first; thread-local storage of the room */
 } ArtPos;
 
@@ -118,6 +118,8 @@ extern void art_prefetch_batch(ArtRoot *root, const BytePart *keys, int count);
 
 /* One ArtPos at a time per thread: the path lies in thread-local storage.  'key' stays where it is until the write is over. */
 extern ArtResult art_locate(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos) attribute_must_check;
+/* art_locate_other -- a second ArtPos beside that one, with a path of its own: for what is written together with a key. */
+extern ArtResult art_locate_other(ArtRoot *root, const void *key, uint32 key_len, ArtPos *pos) attribute_must_check;
 extern ArtResult art_prepare(ArtPos *pos, Off leaf) attribute_must_check;
 extern bool art_raise_dirty(ArtPos *pos, Lsn lsn) attribute_must_check;
 extern void art_mark_seen(Leaf *leaf);

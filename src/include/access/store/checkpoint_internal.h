@@ -107,7 +107,7 @@ typedef struct CheckpointWalk
 	Lsn			cut;
 	Lsn			committed;		/* the cut before */
 	bool		(*poll)(void);
-	CheckpointTree tree[DATABASE_COUNT];	/* ascending ids */
+	CheckpointTree tree[DATABASE_COUNT + 1];	/* of the map, and the index of deadlines; ascending ids */
 	int			tree_count;
 	int			tree_at;		/* the one found last */
 	uint32		gone[DATABASE_COUNT];	/* trees of the base that the map has no more, ascending */

@@ -24,6 +24,10 @@
  *   snapshot_open, snapshot_at, snapshot[]  who else than the present is looked at: the
  *             checkpoint under way (number 0) and clients' snapshots; store_snapshot.c
  *
+ *   clock     offset, told, said, safe: store_expiry.c
+ *   expire    next, off, and the ring of keys that were deleted because of their
+ *             deadline: store_expire.c
+ *
  * map_lock excludes changes of the map against the cut of a checkpoint; writers
  * look at map_change alone.
  *
@@ -100,6 +104,10 @@ typedef struct StoreCounts
 	_Atomic uint64 promoted;
 	_Atomic uint64 txn_committed;	/* transactions */
 	_Atomic uint64 txn_aborted;		/* of others, because they stood still */
+	_Atomic uint64 expired;			/* versions deleted or replaced after their deadline, ever */
+	_Atomic uint32 listens;			/* this process wants to hear of expired keys */
+	_Atomic int64 deadlines[STORE_TREES];		/* keys with a deadline, as far as writers knew what they replaced */
+	_Atomic int64 deadline_sum[STORE_TREES];	/* of those deadlines, milliseconds */
 } StoreCounts;
 
 /* StoreRange -- nobody but its transaction writes keys of a tree with this prefix.  Filled before its ticket, which is
@@ -112,6 +120,8 @@ typedef struct StoreRange
 	uint32		prefix_len;
 	uint8		prefix[KEY_MAX];	/* with tree id */
 } StoreRange;
+
+#define STORE_EXPIRED_RING 1024
 
 typedef struct StoreShared
 {
@@ -143,66 +153,20 @@ typedef struct StoreShared
 	StoreRange	range[STORE_RANGES];
 	alignas(CACHE_LINE) _Atomic uint64 cursor_next;
 	_Atomic uint64 cursor[STORE_CURSORS];			/* Off of a StoreCursorBlock; release [store-cursor] */
+	alignas(CACHE_LINE) _Atomic uint64 clock_offset;	/* of the clock against the monotonic one; only raised */
+	_Atomic uint64 clock_told;						/* the highest deadline that a client may have been told has passed; release [store-clock] */
+	_Atomic uint64 clock_said;						/* the highest value in a CLOCK record; release [store-clock] after clock_said_lsn */
+	_Atomic uint64 clock_said_lsn;					/* of records with a value at or above it */
+	_Atomic uint64 clock_safe;						/* a value that no restart comes below */
+	alignas(CACHE_LINE) _Atomic uint64 expire_next;	/* seq_cst [store-expire]: the expirer need not look before; UINT64_MAX: it looks now, or there is none */
+	_Atomic uint32 expire_off;
+	_Atomic uint32 expired_listeners;				/* processes that want to hear of expired keys */
+	alignas(CACHE_LINE) _Atomic uint64 expired_head;	/* entries ever made; the expirer writes; release [store-expired] */
+	_Atomic uint64 expired_ring[STORE_EXPIRED_RING];	/* Off of a StoreExpiredBlock; release [store-expired] */
 	StoreCounts counts[];							/* one per process slot */
 } StoreShared;
 
 extern StoreShared *store_shared;
-
-/* ---- the index of deadlines ---- */
-/*
- * A system tree: key = tree id STORE_DEADLINE_TREE, deadline (8 bytes, big-endian,
- * microseconds), then the whole key (tree id, user's bytes) that it is about.  An
- * entry is a hint: a key with a deadline has an entry for that deadline or an
- * earlier one.
- */
-#define STORE_DEADLINE_TREE UINT32_C(0xffffff01)
-
-/* StoreHint -- an entry about to be put in, by the writer of the key itself; store_expiry.c */
-typedef struct StoreHint
-{
-	bool		wanted;
-	ArtPos		pos;
-	Off			leaf;
-	uint8		key[KEY_MAX];
-	uint32		key_len;
-} StoreHint;
-
-/* store__hint_key -- an entry's key for a key with tree id; its length. */
-static inline uint32
-store__hint_key(uint8 *to, const uint8 *key, uint32 key_len, uint64 expiry)
-{
-	uint32		tree = __builtin_bswap32(STORE_DEADLINE_TREE);
-	uint64		deadline = __builtin_bswap64(expiry);
-
-	memcpy(to, &tree, 4);
-	memcpy(to + 4, &deadline, 8);
-	memcpy(to + 12, key, key_len);
-	return key_len + 12;
-}
-/* store__hint_prepare -- inside the epoch, before the reservation: takes memory.  'key' with tree id. */
-extern ArtResult store__hint_prepare(StoreHint *hint, const uint8 *key, uint32 key_len, uint64 expiry);
-/* store__hint_publish -- between reservation and publishing the key: the entry is there with this lsn; false: start over. */
-extern bool store__hint_publish(StoreHint *hint, Lsn lsn);
-extern void store__hint_abandon(StoreHint *hint);	/* harmless after publishing, and twice */
-/* store__hint_needed -- does a new deadline need an entry, seen what is replaced? */
-static inline bool
-store__hint_needed(const StoreView *old, uint64 expiry)
-{
-	return expiry != 0 && (!old->present || old->expiry == 0 || old->expiry > expiry);
-}
-/* store__expired_gate -- an answer shows that a deadline has passed: raises the gate to a log record that says so.  Inside the epoch; may park. */
-extern StoreStatus store__expired_gate(uint64 expiry, Lsn *gate);
-
-/* ---- leaves as others must see them ---- */
-/* store__resolve -- the plain leaf that counts in place of a descriptor leaf (store_txn.c); NULL: none, look in the base. */
-extern const Leaf *store__resolve_descriptor(const Leaf *leaf);
-static inline const Leaf *
-store__resolve(const Leaf *leaf)
-{
-	return likely(leaf == NULL || (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0) ? leaf : store__resolve_descriptor(leaf);
-}
-/* store__view_leaf -- the view of a leaf (resolved; NULL: absent). */
-extern void store__view_leaf(StoreView *view, const Leaf *leaf);
 
 /* ---- links for snapshots: inside the epoch, before the new leaf is published (store_snapshot.c) ---- */
 typedef struct StoreOpen
@@ -223,6 +187,144 @@ store__open_snapshots(StoreOpen *open)
 	if (unlikely(mask != 0))
 		store__open_snapshots_list(open, mask);
 }
+
+/* ---- the index of deadlines ---- */
+/*
+ * A system tree: key = tree id STORE_DEADLINE_TREE, deadline (8 bytes, big-endian,
+ * microseconds), then the whole key (tree id, user's bytes) that it is about.  An
+ * entry is a hint: a key with a deadline has an entry for that deadline or an
+ * earlier one.
+ */
+#define STORE_DEADLINE_TREE SYSTEM_TREE_DEADLINES
+#define DEADLINE_HEAD 12		/* tree id and deadline, before the key */
+
+/* store__has_expired -- by this process' clock, or by what somebody has told a client already: no key comes back. */
+static inline bool
+store__has_expired(uint64 expiry)
+{
+	return unlikely(expiry != 0) && (expiry <= store_clock_now ||
+		expiry <= atomic_load_explicit(&store_shared->clock_told, memory_order_acquire));	/* acquire [store-clock] */
+}
+
+/* store__clock_start -- startup: the clock goes on from this value, which is durable. */
+extern void store__clock_start(uint64 clock_us);
+/* store__clock_log -- inside the epoch, nothing reserved: a CLOCK record with this process' clock; what it gives is a version to write hints with. */
+extern WalReserve store__clock_reserve(WalReservation *r);
+extern void store__clock_fill(const WalReservation *r);
+
+/* StoreHint -- an entry about to be put in, or taken away, by the writer of the key itself; store_expiry.c */
+typedef struct StoreHint
+{
+	bool		wanted;
+	bool		taking;			/* a tombstone for an entry that has fired: not before the key is written */
+	bool		published;
+	uint64		deadline;
+	ArtPos		pos;
+	StoreOpen	open;
+	Leaf	   *old;			/* what the entry replaces */
+	Off			link;			/* ... and how far its chain stays */
+	Off			leaf;
+	uint8		key[KEY_MAX];
+	uint32		key_len;
+} StoreHint;
+
+/* store__hint_key -- an entry's key for a key with tree id; its length. */
+static inline uint32
+store__hint_key(uint8 *to, const uint8 *key, uint32 key_len, uint64 expiry)
+{
+	uint32		tree = __builtin_bswap32(STORE_DEADLINE_TREE);
+	uint64		deadline = __builtin_bswap64(expiry);
+
+	memcpy(to, &tree, 4);
+	memcpy(to + 4, &deadline, 8);
+	if (key_len > 0)
+		memcpy(to + DEADLINE_HEAD, key, key_len);
+	return DEADLINE_HEAD + key_len;
+}
+
+static inline uint64
+store__hint_deadline(const uint8 *entry)
+{
+	uint64		big_endian;
+
+	memcpy(&big_endian, entry + 4, sizeof(big_endian));
+	return __builtin_bswap64(big_endian);
+}
+
+/*
+ * How a writer of keys uses it: prepare (every allocation) - reserve - publish -
+ * publish the key - fill - done; abandon whenever the write is given up or starts over.
+ */
+/*
+ * store__hint_prepare -- inside the epoch, before the reservation: takes memory.  'key' with tree
+ * id.  STORE_NO_MEMORY; STORE_PARK_MAP: a transaction holds the entry.
+ */
+extern StoreStatus store__hint_prepare(StoreHint *hint, const uint8 *key, uint32 key_len, uint64 expiry) attribute_must_check;
+/* store__hint_publish -- between reservation and publishing the key: the entry is there with this lsn; false: start over. */
+extern bool store__hint_publish(StoreHint *hint, Lsn lsn);
+/* store__hint_done -- the key is written with this lsn and its record filled in. */
+extern void store__hint_done(StoreHint *hint, Lsn lsn);
+extern void store__hint_abandon(StoreHint *hint);	/* harmless after publishing, and twice */
+/* store__hint_announce -- there is an entry with this deadline since a moment: does the expirer have to wake earlier? */
+extern void store__hint_announce(uint64 deadline);
+/*
+ * store__hint_put -- an entry with a record of its own, ahead of the key: for whoever
+ * cannot publish it together with the key.  Outside an epoch.
+ */
+extern StoreStatus store__hint_put(const uint8 *key, uint32 key_len, uint64 expiry) attribute_must_check;
+/* store__hint_needed -- does a new deadline need an entry, seen what is replaced? */
+static inline bool
+store__hint_needed(const StoreView *old, uint64 expiry)
+{
+	return expiry != 0 && (!old->present || old->expiry == 0 || old->expiry > expiry);
+}
+/* store__expired_gate -- an answer shows that a deadline has passed: raises the gate to a log record that says so.  Inside the epoch; may park. */
+extern StoreStatus store__expired_gate(uint64 expiry, Lsn *gate);
+
+/* StoreExpiredBlock -- in the ring of expired keys */
+typedef struct StoreExpiredBlock
+{
+	uint64		number;
+	Lsn			lsn;
+	uint32		db;
+	uint32		key_len;
+	uint8		key[];
+} StoreExpiredBlock;
+
+/* store__fired -- the entry because of which this process is about to delete a key; NULL: none.  store_write then takes it away with the key. */
+typedef struct StoreFired
+{
+	const uint8 *entry;			/* its key */
+	uint32		entry_len;
+} StoreFired;
+extern _Thread_local const StoreFired *store__fired;
+/* store__fired_is -- is it about this key (the map may have changed since)? */
+static inline bool
+store__fired_is(const uint8 *key, uint32 key_len)
+{
+	return store__fired->entry_len == DEADLINE_HEAD + key_len && memcmp(store__fired->entry + DEADLINE_HEAD, key, key_len) == 0;
+}
+/* store__fired_prepare -- as store__hint_prepare, for taking it away. */
+extern StoreStatus store__fired_prepare(StoreHint *hint) attribute_must_check;
+
+/* store__expire_begin -- the expirer, before its first step (store_expire_open): from the front of the index. */
+extern void store__expire_begin(void);
+
+/* store__count_expiry -- what a write of a key changes in the figures about deadlines; 'expiry' of the new version, 0: it has none, or the key is deleted. */
+extern void store__count_expiry(uint32 tree_index, const StoreView *old, uint64 expiry);
+
+/* ---- leaves as others must see them ---- */
+/* store__resolve -- the plain leaf that counts in place of a descriptor leaf (store_txn.c); NULL: none, look in the base. */
+extern const Leaf *store__resolve_descriptor(const Leaf *leaf);
+static inline const Leaf *
+store__resolve(const Leaf *leaf)
+{
+	return likely(leaf == NULL || (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0) ? leaf : store__resolve_descriptor(leaf);
+}
+/* store__view_leaf -- the view of a leaf (resolved; NULL: absent). */
+extern void store__view_leaf(StoreView *view, const Leaf *leaf);
+
+/* ---- chains ---- */
 /* store__link_for -- what a leaf with this lsn that replaces 'old' leads to; only if open->any. */
 extern Off store__link_for(const StoreOpen *open, const Leaf *old, Lsn lsn);
 /* store__replaced -- the CAS that put a leaf with this link in the place of 'old' was ours: what the new chain does not reach is retired. */

@@ -17,3 +17,5 @@ WAIT_EVENT(CHECKPOINT_COALESCE, "CheckpointCoalesce", "the checkpointer waits fo
 WAIT_EVENT(CHECKPOINT_SPREAD, "CheckpointSpread", "the checkpointer spreads its writes")
 WAIT_EVENT(CHECKPOINTER_MAIN, "CheckpointerMain", "the checkpointer has nothing to do")
 WAIT_EVENT(GRACE_PERIOD, "GracePeriod", "waits until every process has left the epoch")
+WAIT_EVENT(EXPIRER_MAIN, "ExpirerMain", "the expirer waits for the next deadline")
+WAIT_EVENT(EXPIRER_ROOM, "ExpirerRoom", "the expirer waits for room in the log or in memory")

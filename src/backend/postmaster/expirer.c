@@ -1,0 +1,44 @@
+/*
+ * expirer.c -- the expirer: deletes keys whose deadline has passed.
+ *
+ * One loop of bounded steps of access/store (store_expire_step), so that a stop is
+ * obeyed within one of them.  It sleeps until the next deadline; a writer that sets
+ * an earlier one sets its latch.  It writes log, so it is told to stop when no
+ * worker is left, and the walwriter only then.  Whatever it was about to do when it
+ * ended, its successor finds and does.
+ */
+#include "postmaster/children.h"
+#include "access/store/expire.h"
+#include "storage/ipc/latch.h"
+#include "storage/ipc/proc.h"
+#include "storage/ipc/segment.h"
+#include "storage/mem/heap.h"
+#include "utils/elog.h"
+
+void
+expirer_main(void)
+{
+	if (!child_wait_recovered())
+		return;					/* stopped during recovery */
+	elog_doing("opening the base");
+	store_expire_open(seg_control->data_dir);
+	for (;;)
+	{
+		int64		sleep_us;
+
+		latch_reset();
+		proc_heartbeat();
+		child_reload();
+		if (child_stop_wanted())
+			break;
+		elog_doing("deleting what has expired");
+		sleep_us = store_expire_step();
+		mem_keep_ahead();
+		if (sleep_us == 0)
+			continue;
+		elog_doing("waiting for the next deadline");
+		proc_set_wait(WAIT_EXPIRER_MAIN);
+		latch_sleep(sleep_us);
+		proc_set_wait(WAIT_NONE);
+	}
+}
