@@ -173,6 +173,9 @@ extern bool tcop__copy_value(Session *s, uint32 i, ValueCopy *copy, TcopResult *
 
 /* ---- bits: bits.c ---- */
 
+/* Redis' own bound, of values of 512 MiB */
+#define BIT_OFFSET_MAX (INT64_C(512) * 1024 * 1024 * 8 - 1)
+
 /* tcop__arg_bit_offset -- argument i as the number of a bit; false: the error is answered. */
 extern bool tcop__arg_bit_offset(Session *s, uint32 i, uint64 *offset) attribute_must_check;
 /* tcop__view_byte -- a byte of a value that ends in zeros for ever. */
