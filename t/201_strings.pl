@@ -170,11 +170,23 @@ my @msetex = (
 	[['GET', 'a'], '"1"'], [['FLUSHALL'], 'OK'],
 );
 
+my @lcs2 = (
+	[['MSET', 'a', 'ohmytext', 'b', 'mynewtext', 'e', ''], 'OK'], [['LCS', 'a', 'b'], '"mytext"'], [['LCS', 'a', 'b', 'LEN'], ':6'], [['LCS', 'a', 'b', 'len', 'LEN'], ':6'],
+	[['LCS', 'a', 'b', 'IDX'], '["matches" [[[:4 :7] [:5 :8]] [[:2 :3] [:0 :1]]] "len" :6]'], [['LCS', 'a', 'b', 'idx', 'WITHMATCHLEN'], '["matches" [[[:4 :7] [:5 :8] :4] [[:2 :3] [:0 :1] :2]] "len" :6]'],
+	[['LCS', 'a', 'b', 'IDX', 'MINMATCHLEN', 4], '["matches" [[[:4 :7] [:5 :8]]] "len" :6]'], [['LCS', 'a', 'b', 'MINMATCHLEN', 4, 'WITHMATCHLEN', 'IDX'], '["matches" [[[:4 :7] [:5 :8] :4]] "len" :6]'],
+	[['LCS', 'a', 'b', 'IDX', 'MINMATCHLEN', 5], '["matches" [] "len" :6]'], [['LCS', 'a', 'none', 'IDX'], '["matches" [] "len" :0]'], [['LCS', 'a', 'b', 'IDX', 'MINMATCHLEN', -3], '["matches" [[[:4 :7] [:5 :8]] [[:2 :3] [:0 :1]]] "len" :6]'],
+);
+my @lcs = (
+	[['MSET', 'a', 'ohmytext', 'b', 'mynewtext', 'e', ''], 'OK'], [['LCS', 'a', 'none'], '""'], [['LCS', 'none', 'b', 'LEN'], ':0'], [['LCS', 'none', 'none2'], '""'], [['LCS', 'a', 'e'], '""'], [['LCS', 'e', 'a', 'LEN'], ':0'],
+	[['LCS', 'a', 'a'], '"ohmytext"'], [['LCS', 'a', 'b', 'WITHMATCHLEN'], '"mytext"'], [['LCS', 'a', 'b', 'MINMATCHLEN', 100], '"mytext"'], [['LCS', 'a', 'b', 'LEN', 'IDX'], '-ERR If you want both the length and indexes, please just use IDX.'],
+	[['LCS', 'a', 'b', 'BOGUS'], $SYNTAX], [['LCS', 'a', 'b', 'MINMATCHLEN'], $SYNTAX], [['LCS', 'a', 'b', 'MINMATCHLEN', 'x'], $NUMBER], [['LCS', 'a'], arity('lcs')], [['FLUSHALL'], 'OK'],
+);
+
 # what the bounds of this store say
 my @bounds = (
 	(map { [$_, '-ERR key is too long (4097 bytes, maximum 4096)'] } map { [map { $_ eq 'K' ? 'k' x 4097 : $_ } @$_] } ['SET', 'K', 1], ['SET', 'K', 1, 'EX', 10], ['SETEX', 'K', 10, 1], ['GETEX', 'K', 'PERSIST'],
 		['GETRANGE', 'K', 0, 1], ['SETRANGE', 'K', 0, 1], ['INCRBYFLOAT', 'K', 1], ['MSET', 'fine', 1, 'K', 1], ['MSETNX', 'fine', 1, 'K', 1], ['MSETEX', 2, 'fine', 1, 'K', 1], ['DELIFEQ', 'K', 1],
-		['DELEX', 'K'], ['DIGEST', 'K'], ['SETBIT', 'K', 1, 1], ['GETBIT', 'K', 1], ['BITCOUNT', 'K'], ['BITPOS', 'K', 1]),
+		['DELEX', 'K'], ['DIGEST', 'K'], ['SETBIT', 'K', 1, 1], ['GETBIT', 'K', 1], ['BITCOUNT', 'K'], ['BITPOS', 'K', 1], ['LCS', 'a', 'K'], ['DUMP', 'K'], ['RESTORE', 'K', 0, 'x']),
 	[['EXISTS', 'fine'], ':0'],
 );
 
@@ -270,13 +282,40 @@ subtest 'conditional by value and version' => sub {
 };
 
 subtest 'parts, numbers, several' => sub {
-	for (['GETRANGE, SETRANGE', \@range, 1], ['numbers', \@count, 1], ['MSET, MSETNX', \@several, 1], ['MSETEX', \@msetex], ['bounds', \@bounds])
+	for (['GETRANGE, SETRANGE', \@range, 1], ['numbers', \@count, 1], ['MSET, MSETNX', \@several, 1], ['LCS', \@lcs, 1], ['MSETEX', \@msetex], ['bounds', \@bounds])
 	{
 		my ($name, $table, $redis) = @$_;
 		run_table("$name, RESP2", $node->socket_path, $table);
 		run_table("$name, RESP3", $node->socket_path, $table, proto => 3);
 		with_redis(sub { run_table("$name, redis-server", $_[0], $table) }) if $redis;
 	}
+};
+
+subtest 'LCS' => sub {
+	run_table('RESP2', $node->socket_path, \@lcs2);
+	run_table('RESP3', $node->socket_path, [map { my ($command, $want) = @$_; $want =~ s/^\[(.*)\]$/{$1}/; [$command, $want] } @lcs2], proto => 3);
+	test_seed();
+	my $wire = wire();
+	is(shown($wire->command('MSET', 'a', 'x' x 4000, 'b', 'x' x 4000)), 'OK', 'two values whose table is too large');
+	is(shown($wire->command('LCS', 'a', 'b', 'LEN')), '-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len', '... are refused');
+	with_redis(sub {
+		my ($path) = @_;
+		my $redis = wire($path);
+		run_table('redis-server, RESP2', $path, \@lcs2);
+		# pairs of random values: the same answers, matches and all
+		my @wrong;
+		for my $round (1 .. 40)
+		{
+			my @value = map { my $len = int rand((10, 100, 1500)[rand 3]); join '', map { chr 97 + rand(2 + $round % 20) } 1 .. $len } 1, 2;
+			$_->command('MSET', 'a', $value[0], 'b', $value[1]) for $wire, $redis;
+			for (['LEN'], ['IDX', 'WITHMATCHLEN'], ['IDX', 'MINMATCHLEN', 2], [])
+			{
+				my @got = (shown($wire->command('LCS', 'a', 'b', @$_)), shown($redis->command('LCS', 'a', 'b', @$_)));
+				push @wrong, "@$_ of @value: $got[0], redis-server $got[1]" if $got[0] ne $got[1];
+			}
+		}
+		is(scalar @wrong, 0, 'random values as with redis-server') or diag(substr $wrong[0], 0, 2000);
+	});
 };
 
 subtest 'long values' => sub {

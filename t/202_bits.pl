@@ -53,6 +53,36 @@ my @table = (
 	[['FLUSHALL'], 'OK'],
 );
 
+my $TYPE = '-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.';
+my $TOO_LONG = '-ERR string exceeds maximum allowed size (proto-max-bulk-len)';
+my @bitop = (
+	[['MSET', 'a', "\xff\x0f\x33", 'b', "\x55\xaa", 'e', ''], 'OK'],
+	[['BITOP', 'AND', 'd', 'a', 'b'], ':3'], [['GET', 'd'], '"U\\x0a\\x00"'], [['BITOP', 'OR', 'd', 'a', 'b'], ':3'], [['GET', 'd'], '"\\xff\\xaf3"'], [['BITOP', 'xor', 'd', 'a', 'b'], ':3'], [['GET', 'd'], '"\\xaa\\xa53"'],
+	[['BITOP', 'NOT', 'd', 'a'], ':3'], [['GET', 'd'], '"\\x00\\xf0\\xcc"'], [['BITOP', 'AND', 'd', 'a'], ':3'], [['GET', 'd'], '"\\xff\\x0f3"'], [['BITOP', 'AND', 'd', 'a', 'none'], ':3'], [['GET', 'd'], '"\\x00\\x00\\x00"'],
+	[['BITOP', 'OR', 'd', 'none', 'b', 'none'], ':2'], [['GET', 'd'], '"U\\xaa"'], [['BITOP', 'AND', 'd', 'none', 'a'], ':3'], [['GET', 'd'], '"\\x00\\x00\\x00"'], [['BITOP', 'XOR', 'a', 'a', 'a'], ':3'], [['GET', 'a'], '"\\x00\\x00\\x00"'],
+	[['BITOP', 'NOT', 'b', 'b'], ':2'], [['GET', 'b'], '"\\xaaU"'], [['BITOP', 'OR', 'd', 'none', 'e'], ':0'], [['EXISTS', 'd'], ':0'], [['BITOP', 'NOT', 'd', 'none'], ':0'], [['BITOP', 'OR', 'd', 'a', 'b', 'e', 'b', 'a'], ':3'],
+	[['BITOP', 'NOT', 'd', 'a', 'b'], '-ERR BITOP NOT must be called with a single source key.'], [['BITOP', 'BOGUS', 'd', 'a'], $SYNTAX], [['BITOP', 'AND', 'd'], arity('bitop')], [['FLUSHALL'], 'OK'],
+);
+
+my @bitfield = (
+	[['BITFIELD', 'f', 'INCRBY', 'i5', 100, 1, 'GET', 'u4', 0], '[:1 :0]'], [['STRLEN', 'f'], ':14'], [['BITFIELD', 'f'], '[]'], [['BITFIELD', 'none', 'GET', 'u8', 0], '[:0]'], [['EXISTS', 'none'], ':0'],
+	(map { [['BITFIELD', 'g', 'INCRBY', 'u2', 100, 1, 'OVERFLOW', 'SAT', 'INCRBY', 'u2', 102, 1], $_] } '[:1 :1]', '[:2 :2]', '[:3 :3]', '[:0 :3]'), [['BITFIELD', 'g', 'OVERFLOW', 'FAIL', 'INCRBY', 'u2', 102, 1], '[nil]'],
+	[['SET', 'h', 'abcdefgh'], 'OK'], [['BITFIELD', 'h', 'GET', 'u8', 0, 'GET', 'i8', 8, 'GET', 'u8', '#1', 'GET', 'i64', 0, 'GET', 'u63', 1, 'GET', 'u3', 6, 'GET', 'i3', 60, 'GET', 'u8', 60, 'GET', 'u8', 64], '[:97 :98 :98 :7017280452245743464 :7017280452245743464 :2 :-4 :128 :0]'],
+	[['BITFIELD', 'h', 'SET', 'u8', 0, 255, 'GET', 'i8', 0, 'SET', 'i8', 0, -128, 'GET', 'u8', 0], '[:97 :-1 :-1 :128]'], [['BITFIELD', 'h', 'set', 'i64', 0, '-9223372036854775808', 'incrby', 'i64', 0, -1], '[:-9195678206288042136 :9223372036854775807]'],
+	[['BITFIELD', 'h', 'OVERFLOW', 'SAT', 'INCRBY', 'i64', 0, 1, 'OVERFLOW', 'FAIL', 'INCRBY', 'i64', 0, 1, 'OVERFLOW', 'WRAP', 'INCRBY', 'i64', 0, 1], '[:9223372036854775807 nil :-9223372036854775808]'],
+	[['BITFIELD', 'h', 'OVERFLOW', 'SAT', 'SET', 'u8', 0, 300, 'SET', 'u8', 0, -1, 'SET', 'i8', 0, 200, 'SET', 'i8', 0, -200, 'GET', 'i8', 0], '[:128 :255 :-1 :127 :-128]'],
+	[['BITFIELD', 'h', 'OVERFLOW', 'FAIL', 'SET', 'u8', 0, 300, 'SET', 'u8', 0, -1, 'SET', 'i8', 0, 200, 'SET', 'i8', 0, 7, 'GET', 'i8', 0], '[nil nil nil :-128 :7]'],
+	[['BITFIELD', 'h', 'SET', 'u8', 0, 300, 'GET', 'u8', 0, 'SET', 'u8', 0, -1, 'GET', 'u8', 0, 'SET', 'i8', 0, 200, 'GET', 'i8', 0, 'INCRBY', 'i8', 0, -100], '[:7 :44 :44 :255 :-1 :-56 :100]'],
+	[['BITFIELD', 'h', 'INCRBY', 'u63', 1, '9223372036854775807', 'OVERFLOW', 'SAT', 'INCRBY', 'u63', 1, '9223372036854775807', 'INCRBY', 'u63', 1, '-9223372036854775808'], qr/^\[:\d+ :9223372036854775807 :0\]$/],
+	[['BITFIELD', 'new', 'OVERFLOW', 'FAIL', 'INCRBY', 'u1', 20, 5], '[nil]'], [['STRLEN', 'new'], ':3'], [['BITFIELD', 'new2', 'SET', 'i4', '#3', -1, 'GET', 'u16', 0], '[:0 :15]'],
+	[['SET', 'abc', 'abc'], 'OK'], [['BITFIELD', 'abc', 'SET', 'u8', '#1', 120, 'SET', 'u8', '#4', 121, 'GET', 'u8', '#4', 'GET', 'u8', 0], '[:98 :0 :121 :97]'], [['GET', 'abc'], '"axc\\x00y"'],
+	(map { [['BITFIELD', 'f', 'GET', $_, 0], $TYPE] } 'u64', 'i65', 'u0', 'i0', 'x8', 'i', '', 'u-1', 'i 1', 'I8', 'u8x'), (map { [['BITFIELD', 'f', 'GET', 'u8', $_], $OFFSET] } -1, 'x', '', '#', '#x', '#-1', 4294967296, '#536870912'),
+	[['BITFIELD', 'f', 'GET', 'u8', '#536870911'], '[:0]'], [['BITFIELD', 'f', 'SET', 'u8', 0, 'x'], $NUMBER], [['BITFIELD', 'f', 'INCRBY', 'u8', 0, '9223372036854775808'], $NUMBER], [['BITFIELD', 'f', 'OVERFLOW', 'x'], '-ERR Invalid OVERFLOW type specified'],
+	[['BITFIELD', 'f', 'GET', 'u8'], $SYNTAX], [['BITFIELD', 'f', 'SET', 'u8', 0], $SYNTAX], [['BITFIELD', 'f', 'BOGUS'], $SYNTAX], [['BITFIELD', 'f', 'OVERFLOW'], $SYNTAX], [['BITFIELD'], arity('bitfield')],
+	[['BITFIELD_RO', 'f', 'GET', 'i5', 100], '[:1]'], [['BITFIELD_RO', 'f', 'SET', 'u8', 0, 1], '-ERR BITFIELD_RO only supports the GET subcommand'], [['BITFIELD_RO', 'f'], '[]'], [['BITFIELD_RO', 'f', 'GET', 'u8', 0, 'INCRBY', 'u8', 0, 1], '-ERR BITFIELD_RO only supports the GET subcommand'],
+	[['BITFIELD_RO', 'none', 'GET', 'u8', 0], '[:0]'], [['BITFIELD_RO'], arity('bitfield_ro')], [['FLUSHALL'], 'OK'],
+);
+
 sub wire { return Artery::SoakWire->connect($_[0] // $node->socket_path) // die "connect: $!" }
 
 # bits as a string of 0 and 1, and what a range of them is
@@ -86,9 +116,10 @@ sub position
 }
 
 subtest 'replies' => sub {
-	run_table('RESP2', $node->socket_path, \@table);
-	run_table('RESP3', $node->socket_path, \@table, proto => 3);
-	with_redis(sub { run_table('the same of redis-server', $_[0], \@table) });
+	run_table('RESP2', $node->socket_path, [@table, @bitop, @bitfield]);
+	run_table('RESP3', $node->socket_path, [@table, @bitop, @bitfield], proto => 3);
+	my @all = (@table, @bitop, @bitfield);
+	with_redis(sub { run_table('the same of redis-server', $_[0], \@all) });
 };
 
 subtest 'random values and ranges' => sub {
@@ -126,6 +157,35 @@ subtest 'random values and ranges' => sub {
 	is(join("\n", @wrong[0 .. ($#wrong > 9 ? 9 : $#wrong)]), '', 'all as counted');
 };
 
+subtest 'BITFIELD at random, against redis-server' => sub {
+	test_seed();
+	my $wire = wire();
+	with_redis(sub {
+		my $redis = wire($_[0]);
+		my @wrong;
+		for my $round (1 .. 400)
+		{
+			my @words = ('BITFIELD', 'field');
+			for (1 .. 1 + rand 5)
+			{
+				push @words, 'OVERFLOW', ('WRAP', 'SAT', 'FAIL')[rand 3] if rand() < 0.4;
+				my $signed = rand() < 0.5;
+				my $bits = 1 + int rand($signed ? 64 : 63);
+				my @field = (($signed ? 'i' : 'u') . $bits, rand() < 0.3 ? '#' . int rand 5 : int rand 300);
+				my $number = rand() < 0.3 ? ('9223372036854775807', '-9223372036854775808', -1)[rand 3] : int(rand(1 << rand 40)) * (rand() < 0.5 ? -1 : 1);
+				my $verb = rand() < 0.5 ? 'SET' : 'INCRBY';
+				# redis-server's own sums overflow when it looks whether a larger one fits
+				$number = substr $number, 0, 18 if $verb eq 'SET';
+				push @words, rand() < 0.3 ? ('GET', @field) : ($verb, @field, $number);
+			}
+			my @got = (shown($wire->command(@words)), shown($redis->command(@words)));
+			push @got, map { binary($_->command('GET', 'field')->[1] // '') } $wire, $redis;
+			push @wrong, "@words: $got[0] $got[2], redis-server $got[1] $got[3]" if $got[0] ne $got[1] || $got[2] ne $got[3];
+		}
+		is(join("\n", @wrong[0 .. ($#wrong > 4 ? 4 : $#wrong)]), '', 'replies and values');
+	});
+};
+
 subtest 'long values' => sub {
 	my $wire = wire();
 	my $zeros = "\0" x 40_000_000;
@@ -141,6 +201,15 @@ subtest 'long values' => sub {
 	is(shown($wire->command('SETBIT', 'long', 8 * 64 * 1024 * 1024, 1)), '-ERR string exceeds maximum allowed size (proto-max-bulk-len)', 'SETBIT behind max_value_size');
 	is(shown($wire->command('SETBIT', 'nothing', 4294967295, 1)), '-ERR string exceeds maximum allowed size (proto-max-bulk-len)', '... of a key that is not there');
 	is(shown($wire->command('EXISTS', 'nothing')), ':0', '... makes nothing');
+	my ($x, $y) = map { my $c = $_; join '', map { chr(($_ * $c) % 256) x 4999 } 1 .. 1200 } 7, 11;		# 6 MB each
+	$wire->command('SET', 'x', $x);
+	$wire->command('SET', 'y', substr $y, 0, -100_000);
+	is(shown($wire->command('BITOP', 'AND', 'z', 'x', 'y')), ':' . length $x, 'BITOP of two long ones');
+	ok($wire->command('GET', 'z')->[1] eq (substr($x, 0, -100_000) & substr($y, 0, -100_000)) . "\0" x 100_000, '... AND');
+	$wire->command('BITOP', 'NOT', 'z', 'x');
+	ok($wire->command('GET', 'z')->[1] eq ~$x, '... NOT');
+	is(shown($wire->command('BITFIELD', 'z', 'SET', 'u16', 24_000_000, 43981, 'GET', 'u16', 24_000_000)), sprintf('[:%d :43981]', unpack 'n', substr(~$x, 3_000_000, 2)), 'BITFIELD in the middle');
+	is(shown($wire->command('BITFIELD', 'nothing', 'SET', 'u1', 4294967295, 1)), $TOO_LONG, 'BITFIELD behind max_value_size');
 	# a value that changes while it is counted: each answer is of one version
 	my $other = wire();
 	my @version = map { ("\0" x 3_000_000, "\xff" x 3_000_000)[$_] } 0, 1;

@@ -302,7 +302,8 @@ test_usage(void **state)
 			 "[block(integer)[AUTH:block(string)(string))[SETNAME:string))");
 	usage_is("[TYPE A|B] [ID client-id [client-id ...]]", "[TYPE:oneof(A:token)(B:token))[ID:integer...)");
 	usage_is("key [NX | IFEQ value] [EX seconds | KEEPTTL | BY a b]",
-			 "(key)[oneof(NX:token)(IFEQ:string))[oneof(EX:string)(KEEPTTL:token)(BY:block(string)(string)))");
+			 "(key)[oneof(NX:token)(IFEQ:string))[oneof(EX:integer)(KEEPTTL:token)(BY:block(string)(string)))");
+	usage_is("key [GET x | BY a|b | SET x y ...]", "(key)[oneof(GET:string)(BY:oneof(A:token)(B:token))(SET:block(string)(string))...)");
 	usage_is("[a|b [NEXT]]", "[block(oneof(A:token)(B:token))[NEXT:token))");
 	for (int i = 0; i < command_count; i++)
 	{

@@ -8,9 +8,6 @@
 #include "common/c.h"
 #include "tcop/strings_internal.h"
 
-/* Redis' own bound, of values of 512 MiB */
-#define BIT_OFFSET_MAX (INT64_C(512) * 1024 * 1024 * 8 - 1)
-
 bool
 tcop__arg_bit_offset(Session *s, uint32 i, uint64 *offset)
 {

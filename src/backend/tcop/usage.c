@@ -201,7 +201,7 @@ read_sequence(Reader *r, int *count, bool *ellipsis)
 	}
 }
 
-/* read_choice -- a sequence, or several with '|' between them. */
+/* read_choice -- a sequence, or several with '|' between them; "..." at their end: any number of them. */
 static UsageNode *
 read_choice(Reader *r, int *count, bool *ellipsis)
 {
@@ -219,13 +219,17 @@ read_choice(Reader *r, int *count, bool *ellipsis)
 		char		word[USAGE_NAME_MAX];
 		int			inner_count;
 
-		Verify(first != NULL && !*ellipsis);
+		Verify(first != NULL && (!*ellipsis || *r->p == ']'));
 		*tail = group(r, first);
 		name_lower(word, (*tail)->token, strlen((*tail)->token));
 		name_join(choice->name, word[0] != '\0' ? word : (*tail)->name);
 		tail = &(*tail)->next;
 		if (*r->p != '|')
+		{
+			choice->multiple = *ellipsis;
+			*ellipsis = false;
 			return choice;
+		}
 		r->p++;
 		first = read_sequence(r, &inner_count, ellipsis);
 	}

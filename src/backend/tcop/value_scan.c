@@ -50,8 +50,8 @@ show_portion(const StoreView *view, void *arg)
 static void
 keep(Session *s, ValueScan **scan, size_t size)
 {
-	if (*scan == s->state)
-		return;
+	if (s->state != NULL)
+		return;					/* it lies there already */
 	*scan = memcpy(tcop__state(s, size, NULL), *scan, size);
 }
 
@@ -89,5 +89,43 @@ tcop__scan_value(Session *s, uint32 i, ValueScan **scan, size_t size, TcopResult
 			*result = TCOP_AGAIN;
 			return false;
 		}
+	}
+}
+
+static void
+copy_begin(ValueScan *scan)
+{
+	const ValueCopy *copy = (ValueCopy *) scan;
+
+	scan->end = scan->len <= copy->size ? scan->len : 0;	/* else there must be room first */
+}
+
+static bool
+copy_see(ValueScan *scan, const uint8 *part, size_t len)
+{
+	ValueCopy  *copy = (ValueCopy *) scan;
+
+	memcpy(copy->buffer + scan->at - len, part, len);
+	return true;
+}
+
+bool
+tcop__copy_value(Session *s, uint32 i, ValueCopy *copy, TcopResult *result)
+{
+	ValueScan  *scan = &copy->scan;
+
+	scan->begin = copy_begin;
+	scan->see = copy_see;
+	for (;;)
+	{
+		if (!tcop__scan_value(s, i, &scan, sizeof(ValueCopy), result))
+			return false;
+		if (!scan->exists || scan->len <= copy->size)
+			return true;
+		free(copy->buffer);
+		copy->size = scan->len;
+		copy->buffer = malloc(copy->size);
+		Verify(copy->buffer != NULL);
+		scan->begun = scan->done = false;
 	}
 }

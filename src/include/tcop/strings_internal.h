@@ -160,7 +160,21 @@ typedef struct ValueScan
  */
 extern bool tcop__scan_value(Session *s, uint32 i, ValueScan **scan, size_t size, TcopResult *result);
 
+/* ValueCopy -- a whole value in memory of the command's own, which its state_free gives back (free(copy.buffer)). */
+typedef struct ValueCopy
+{
+	ValueScan	scan;
+	uint8	   *buffer;
+	uint64		size;
+} ValueCopy;
+
+/* tcop__copy_value -- of argument i, in portions; 'copy' lies in the session's state, zeroed at first.  False: *result is what the command returns. */
+extern bool tcop__copy_value(Session *s, uint32 i, ValueCopy *copy, TcopResult *result);
+
 /* ---- bits: bits.c ---- */
+
+/* Redis' own bound, of values of 512 MiB */
+#define BIT_OFFSET_MAX (INT64_C(512) * 1024 * 1024 * 8 - 1)
 
 /* tcop__arg_bit_offset -- argument i as the number of a bit; false: the error is answered. */
 extern bool tcop__arg_bit_offset(Session *s, uint32 i, uint64 *offset) attribute_must_check;

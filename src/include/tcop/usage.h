@@ -2,7 +2,7 @@
  * usage.h -- a command's usage line as a tree, for COMMAND DOCS.
  *
  * Notation: lower case is a value, upper case a word to be typed; a|b is a
- * choice of words, [A x | B y] one of anything; [x] may be left out; "x [x ...]" may go on.
+ * choice of words, [A x | B y] one of anything, [A x | B y ...] any number of them; [x] may be left out; "x [x ...]" may go on.
  */
 #ifndef ARTERY_TCOP_USAGE_H
 #define ARTERY_TCOP_USAGE_H
