@@ -211,7 +211,29 @@ subtest 'cold keys' => sub {
 	is(($c->pipeline(['MULTI'], ['GET', 'cold1'], ['EXEC']))[-1], undef, 'WATCH notices a change of what was on disk');
 };
 
+subtest 'no memory' => sub {
+	my $small = Artery::Cluster->new('small');
+	$small->init(workers => 2, memory_limit => '16MB', wal_buffers => '128MB', wal_segment_size => '64MB');
+	$small->start;
+	my $c = $small->connect;
+	my $set = sub { my ($n) = @_; return ($c->pipeline(['MULTI'], ['SET', 'n', $n], (map { ['SET', "big$_", 'x' x 1_000_000] } 1 .. $n), ['EXEC']))[-1] };
+	is_deeply($set->(4), [('OK') x 5], 'a transaction that memory can hold');
+	like($set->(20), qr/^OOM command not allowed when used memory/, 'one that it never can');
+	is_deeply([$c->cmd('GET', 'n'), $c->cmd('DBSIZE')], [4, 5], 'leaves everything as it was');
+	is_deeply($set->(6), [('OK') x 7], 'and others go on');
+	$small->stop;
+};
+
 subtest 'connections that end in the middle' => sub {
+	$node->cmd('CHECKPOINT');
+	$node->restart;
+	for (1 .. 30)
+	{
+		my $e = $node->connect;
+		$e->send_raw(join '', map { Artery::Client->encode(@$_) } ['WATCH', map { "cold$_" } 1 .. 100], ['MULTI'], (map { (['INCR', "cold$_"], ['RENAME', "cold$_", 'x']) } map { 1 + int rand 2000 } 1 .. 100), ['EXEC'], ['PING']);
+		$e->recv if rand() < 0.3;
+		$e->close;
+	}
 	my $c = $node->connect;
 	$c->cmd('SET', 'a', 'before');
 	my $d = $node->connect;
