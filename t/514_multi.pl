@@ -152,6 +152,48 @@ subtest 'limits' => sub {
 	is(scalar(grep { $_ eq 'y' x 100_000 } @{$big[-1]}), 100, '10 MB of replies');
 };
 
+subtest 'too large' => sub {
+	my $c = $node->connect;
+	$c->cmd('CONFIG', 'SET', 'transaction_max_bytes', '64kB');
+	my $too_large = qr/^ERR transaction too large \(\d+ bytes, maximum 65536\)$/;
+	$c->cmd('SET', 'before', 1);
+	my @r = $c->pipeline(['MULTI'], ['SET', 'before', 2], (map { ['SET', "part$_", 'x' x 10_000] } 1 .. 10), ['GET', 'before'], ['EXEC']);
+	like("$r[-1]", $too_large, 'EXEC says so');
+	is_deeply($c->cmd('MGET', 'before', 'part1', 'part10'), [1, undef, undef], 'and nothing was written');
+	like($c->err('RENAMENX', 'long', 'short'), qr/^ERR no such key/, 'other errors stay what they are');
+	$c->cmd('SET', 'long', 'y' x 200_000);
+	like($c->err('RENAME', 'long', 'short'), $too_large, 'RENAME of a long value');
+	is_deeply([map { length($_ // '') } @{$c->cmd('MGET', 'long', 'short')}], [200_000, 0], 'leaves it where it is');
+	$c->pipeline(map { ['SET', 'd' x 1000 . $_, 1] } 1 .. 100);
+	like($c->err('DEL', map { 'd' x 1000 . $_ } 1 .. 100), $too_large, 'DEL of many long keys');
+	is($c->cmd('EXISTS', map { 'd' x 1000 . $_ } 1 .. 100), 100, 'deletes none');
+	is_deeply(($c->pipeline(['MULTI'], ['SET', 'small', 1], ['EXEC']))[-1], ['OK'], 'a small one goes on');
+	$c->cmd('CONFIG', 'SET', 'transaction_max_bytes', 0);
+	is_deeply(($c->pipeline(['MULTI'], (map { ['SET', "part$_", 'x' x 10_000] } 1 .. 10), ['EXEC']))[-1], [('OK') x 10], 'and the same one under a higher limit');
+	$c->cmd('FLUSHALL');
+};
+
+subtest 'all at the same keys' => sub {
+	my @c = map { $node->connect } 1 .. 8;
+	my (%seen, @wrong);
+	for my $round (1 .. 150)
+	{
+		$_->send_raw(join '', map { Artery::Client->encode(@$_) } ['MULTI'], ['SELECT', 2], ['INCR', 'c'], ['GETV', 'c'], ['SELECT', 0], ['INCR', 'c'], ['CLIENT', 'SETNAME', "n$round"], ['INCR', 'c'], ['GETV', 'c'], ['EXEC'], ['INCR', 'single'], ['CLIENT', 'GETNAME']) for @c;
+		for my $c (@c)
+		{
+			my @r = map { $c->recv } 1 .. 12;
+			my $e = $r[9];
+			my $n = $e->[1];
+			push @wrong, "round $round: " . join ' ', map { ref $_ eq 'ARRAY' ? "[@$_]" : $_ } @$e
+			  if "@$e[0, 3, 4, 5, 6]" ne 'OK OK ' . (2 * $n - 1) . ' OK ' . 2 * $n || $e->[2][0] != $n || $e->[7][0] != 2 * $n || $e->[2][1] != $e->[7][1] || $r[11] ne "n$round" || $seen{$n}++;
+		}
+	}
+	is_deeply(\@wrong, [], 'each EXEC sees the state that one other has left');
+	is($c[0]->cmd('GET', 'c'), 2400, 'and leaves its own');
+	is($c[0]->cmd('GET', 'single'), 1200, 'single commands in between');
+	$c[0]->cmd('FLUSHALL');
+};
+
 subtest 'cold keys' => sub {
 	my $c = $node->connect;
 	$c->cmd('FLUSHALL');
@@ -169,7 +211,29 @@ subtest 'cold keys' => sub {
 	is(($c->pipeline(['MULTI'], ['GET', 'cold1'], ['EXEC']))[-1], undef, 'WATCH notices a change of what was on disk');
 };
 
+subtest 'no memory' => sub {
+	my $small = Artery::Cluster->new('small');
+	$small->init(workers => 2, memory_limit => '16MB', wal_buffers => '128MB', wal_segment_size => '64MB');
+	$small->start;
+	my $c = $small->connect;
+	my $set = sub { my ($n) = @_; return ($c->pipeline(['MULTI'], ['SET', 'n', $n], (map { ['SET', "big$_", 'x' x 1_000_000] } 1 .. $n), ['EXEC']))[-1] };
+	is_deeply($set->(4), [('OK') x 5], 'a transaction that memory can hold');
+	like($set->(20), qr/^OOM command not allowed when used memory/, 'one that it never can');
+	is_deeply([$c->cmd('GET', 'n'), $c->cmd('DBSIZE')], [4, 5], 'leaves everything as it was');
+	is_deeply($set->(6), [('OK') x 7], 'and others go on');
+	$small->stop;
+};
+
 subtest 'connections that end in the middle' => sub {
+	$node->cmd('CHECKPOINT');
+	$node->restart;
+	for (1 .. 30)
+	{
+		my $e = $node->connect;
+		$e->send_raw(join '', map { Artery::Client->encode(@$_) } ['WATCH', map { "cold$_" } 1 .. 100], ['MULTI'], (map { (['INCR', "cold$_"], ['RENAME', "cold$_", 'x']) } map { 1 + int rand 2000 } 1 .. 100), ['EXEC'], ['PING']);
+		$e->recv if rand() < 0.3;
+		$e->close;
+	}
 	my $c = $node->connect;
 	$c->cmd('SET', 'a', 'before');
 	my $d = $node->connect;

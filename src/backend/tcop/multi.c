@@ -30,7 +30,6 @@
 #include "common/c.h"
 
 #include "access/base/base_read.h"
-#include "access/store/evict.h"
 #include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
@@ -197,8 +196,6 @@ may_be_queued(Session *s)
 		reply_error(&s->out, "ERR Command not allowed inside a transaction");
 	else if (c->run == tcop__flushdb || c->run == tcop__flushall || c->run == tcop__swapdb)
 		reply_error(&s->out, "ERR '%s' is not supported inside a transaction", c->name);
-	else if ((c->flags & CMD_DENYOOM) != 0 && evict_write_delay_us() > 0 && evict_hopeless())
-		reply_error(&s->out, "OOM command not allowed when used memory > 'maxmemory'.");
 	/* a wrong assertion must not end as one error among EXEC's replies */
 	else if (c->run == tcop__assert_version && !number_parse_unsigned(s->argv[3].data, s->argv[3].len, &version))
 		reply_error(&s->out, "ERR value is not an integer or out of range");

@@ -71,13 +71,13 @@ extern void tcop__read_ahead(Session *s, uint32 i, uint32 count);
 extern bool tcop__hold(Session *s) attribute_must_check;
 extern void tcop__hold_over(Session *s);
 
-/* tcop__changed -- the command wrote this version. */
+/* tcop__changed -- the command wrote this version; that of a transaction's writes comes with its commit. */
 static inline void
 tcop__changed(Session *s, const StoreWritten *w)
 {
 	if (w->gate > s->gate)
 		s->gate = w->gate;
-	if (w->changed)
+	if (w->changed && w->version != STORE_LSN_PENDING)
 	{
 		s->wrote = true;
 		if (w->gate > s->last_write_lsn)
