@@ -215,6 +215,8 @@ flags_text(uint32 flags, char *to)
 {
 	char	   *p = to;
 
+	if (flags & CLIENT_FLAG_PUBSUB)
+		*p++ = 'P';
 	if (flags & CLIENT_FLAG_BLOCKED)
 		*p++ = 'b';
 	if (flags & CLIENT_FLAG_CLOSING)
@@ -264,7 +266,7 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 	if (e == s->entry)
 		command = (uint32) s->command->index + 1;
 	n = snprintf(to, size,
-				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 "
+				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=%u psub=%u ssub=%u multi=-1 "
 				 "qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%u omem=%llu tot-mem=%llu events=r "
 				 "cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s worker=%u durability=%s gated=%u\n",
 				 (unsigned long long) id,
@@ -276,6 +278,9 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 									   (now - atomic_load_explicit(&e->active_us, memory_order_relaxed)) / 1000000),
 				 flags_text(flags, flag_buf),
 				 e == s->entry ? s->db : atomic_load_explicit(&e->db, memory_order_relaxed),
+				 atomic_load_explicit(&e->channels, memory_order_relaxed),
+				 atomic_load_explicit(&e->patterns, memory_order_relaxed),
+				 atomic_load_explicit(&e->shard_channels, memory_order_relaxed),
 				 (unsigned long long) query,
 				 atomic_load_explicit(&e->output_chunks, memory_order_relaxed), (unsigned long long) output,
 				 (unsigned long long) (query + output + sizeof(Session)),

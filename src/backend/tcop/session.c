@@ -2,6 +2,7 @@
  * session.c -- the life of a session, and its public side in the client table.
  */
 #include "common/c.h"
+#include "tcop/message.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
 
@@ -24,6 +25,7 @@ session_destroy(Session *s)
 {
 	Verify(s->magic == SESSION_MAGIC);
 	tcop_cancel(s);
+	tcop_closing(s);
 	free(s->pending);
 	output_free(&s->out);
 	s->magic = 0;
@@ -39,6 +41,7 @@ session_reset(Session *s)
 		text.name[0] = '\0';
 		client_text_write(s->entry, &text);
 	}
+	pubsub_drop(s);
 	s->db = 0;
 	s->out.proto = 2;
 	s->authenticated = set_requirepass[0] == '\0' && s->is_unix;
