@@ -248,6 +248,34 @@ net__on_sendable(Conn *c)
 	net__conn_dirty(c);
 }
 
+/* net__conn_pushed -- tcop's upcall: something was appended that the client has not asked for. */
+void
+net__conn_pushed(Session *s, Lsn gate)
+{
+	Conn	   *c = (Conn *) ((char *) s - offsetof(Conn, session));
+
+	if (c->stopping)
+		return;
+	net__conn_check_output(c);
+	if (!s->close_now)
+		net__gate_push(c, gate);
+	net__conn_dirty(c);
+}
+
+/* net__conn_check_output -- a client whose output has met its limit is closed. */
+void
+net__conn_check_output(Conn *c)
+{
+	Session    *s = &c->session;
+
+	if (likely(!s->out.overflow) || s->close_now)
+		return;
+	ereport(LOG, "client %llu closed: client_output_buffer_limit of %lld bytes reached", (unsigned long long) s->id,
+			(long long) set_client_output_buffer_limit);
+	stats_add(STAT_OUTPUT_LIMIT, 1);
+	s->close_now = true;
+}
+
 /* publish_buffers -- for CLIENT LIST: relaxed, ours to write. */
 static void
 publish_buffers(Conn *c)
@@ -303,6 +331,7 @@ net__conn_close(Conn *c)
 		c->in_dirty = false;
 	}
 	tcop_cancel(&c->session);
+	tcop_closing(&c->session);
 	c->receive_wanted = false;
 	net__event->conn_stop(c);
 }

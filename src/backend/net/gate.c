@@ -84,6 +84,29 @@ net__gate_reply(Conn *c)
 		c->released = s->out.appended;
 }
 
+/*
+ * net__gate_push -- something that the client has not asked for stands at the end
+ * of the output.  It waits for its gate whatever the policy of the client is; the
+ * policy only says how urgent that is.
+ */
+void
+net__gate_push(Conn *c, Lsn gate)
+{
+	NetWorker  *w = &net__worker;
+
+	if (gate > w->flushed)
+	{
+		Lsn		   *want = &w->want[urgency_of_policy[Min(session_policy(&c->session), DURABILITY_PERIODIC)]];
+
+		*want = Max(*want, gate);
+		push(c, gate);
+	}
+	else if (c->gate_count > 0)
+		push(c, LSN_NONE);		/* behind those that wait */
+	else
+		c->released = c->session.out.appended;
+}
+
 /* release_of -- entries whose gate is flushed. */
 static uint32
 release_of(Conn *c, Lsn flushed)

@@ -185,6 +185,8 @@ run_batch(Conn *c, const Ahead *a, size_t at, bool *parked)
 				return at;
 			}
 			net__gate_reply(c);
+			if (unlikely(s->late != NULL))
+				tcop_push_late(s);
 			if (unlikely(output_pending(&s->out) > (uint64) set_client_output_buffer_limit))
 				s->out.overflow = true;
 		}
@@ -336,13 +338,7 @@ settle(Conn *c)
 		stats_add(STAT_QUERY_LIMIT, 1);
 		s->close_now = true;
 	}
-	if (unlikely(s->out.overflow) && !s->close_now)
-	{
-		ereport(LOG, "client %llu closed: client_output_buffer_limit of %lld bytes reached", (unsigned long long) s->id,
-				(long long) set_client_output_buffer_limit);
-		stats_add(STAT_OUTPUT_LIMIT, 1);
-		s->close_now = true;
-	}
+	net__conn_check_output(c);
 	if (c->receive_wanted == backlog && !c->stopping && !c->eof)
 	{
 		c->receive_wanted = !backlog;

@@ -3,7 +3,7 @@
  *
  * One turn:
  *   (1) clear the latch; settings, stop orders, kills, connections handed over
- *   (2) memory: grow ahead, reclaim
+ *   (2) messages from other workers; memory: grow ahead, reclaim
  *   (3) reap pages of the base that were read; run again what can go on: queues of
  *       parked commands
  *   (4) ask the walwriter for what this turn's replies wait for
@@ -119,6 +119,7 @@ start(void)
 	w->now_us = clock_mono_us();
 	/* relaxed: kills of before are not for our clients */
 	w->kills_seen = atomic_load_explicit(&client_table->worker[w->index].kills, memory_order_relaxed);
+	tcop_pushed = net__conn_pushed;
 	tcop_start(w->index);
 	raise_descriptor_limit();
 	choose_event_method();
@@ -502,7 +503,7 @@ next_deadline(void)
 	uint64		sleep = SLEEP_MAX_US;
 	Conn	   *c;
 
-	if (w->parked[QUEUE_READY] > 0 || w->handover_waiting)
+	if (w->parked[QUEUE_READY] > 0 || w->handover_waiting || w->messages)
 		return 0;
 	if (w->parked[QUEUE_MAP] > 0)
 		sleep = MAP_POLL_US;
@@ -619,6 +620,7 @@ turn(void)
 	if (w->handover_waiting)
 		take_over();
 	obey_kills();
+	w->messages = tcop_messages_turn();
 	mem_keep_ahead();
 	once_in_a_while();
 	resume_parked();

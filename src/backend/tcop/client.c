@@ -217,6 +217,8 @@ flags_text(uint32 flags, char *to)
 
 	if (flags & CLIENT_FLAG_MULTI)
 		*p++ = 'x';
+	if (flags & CLIENT_FLAG_PUBSUB)
+		*p++ = 'P';
 	if (flags & CLIENT_FLAG_BLOCKED)
 		*p++ = 'b';
 	if (flags & CLIENT_FLAG_CLOSING)
@@ -267,7 +269,7 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 	if (e == s->entry)
 		command = (uint32) s->command->index + 1;
 	n = snprintf(to, size,
-				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d "
+				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d "
 				 "qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 obl=0 oll=%u omem=%llu tot-mem=%llu events=r "
 				 "cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s worker=%u durability=%s gated=%u\n",
 				 (unsigned long long) id,
@@ -279,6 +281,9 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 									   (now - atomic_load_explicit(&e->active_us, memory_order_relaxed)) / 1000000),
 				 flags_text(flags, flag_buf),
 				 e == s->entry ? s->db : atomic_load_explicit(&e->db, memory_order_relaxed),
+				 atomic_load_explicit(&e->channels, memory_order_relaxed),
+				 atomic_load_explicit(&e->patterns, memory_order_relaxed),
+				 atomic_load_explicit(&e->shard_channels, memory_order_relaxed),
 				 (int) atomic_load_explicit(&e->multi_count, memory_order_relaxed) - 1, (unsigned long long) query,
 				 (unsigned long long) multi_bytes,
 				 atomic_load_explicit(&e->output_chunks, memory_order_relaxed), (unsigned long long) output,

@@ -139,6 +139,9 @@ client_entry_take(uint32 worker, int fd, uint32 flags, const ClientText *text)
 	atomic_store_explicit(&e->output_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->output_chunks, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->gated, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->channels, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->patterns, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->shard_channels, 0, memory_order_relaxed);
 	client_text_write(e, text);
 	/* release [client-id]: whoever sees the id sees what stands above */
 	atomic_store_explicit(&e->id, atomic_fetch_add_explicit(&t->next_id, 1, memory_order_relaxed), memory_order_release);

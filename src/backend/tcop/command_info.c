@@ -17,7 +17,7 @@ typedef struct FlagName
 
 static const FlagName command_flags[] = {
 	{CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"}, {CMD_ADMIN, "admin"},
-	{CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"}, {CMD_LOADING, "loading"}, {CMD_STALE, "stale"},
+	{CMD_PUBSUB, "pubsub"}, {CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"}, {CMD_LOADING, "loading"}, {CMD_STALE, "stale"},
 	{CMD_FAST, "fast"}, {CMD_NO_AUTH, "no_auth"}, {CMD_NO_MULTI, "no_multi"}, {CMD_ALLOW_BUSY, "allow_busy"},
 };
 
@@ -35,6 +35,7 @@ static const Category categories[] = {
 	{"admin", CMD_ADMIN, 0}, {"fast", CMD_FAST, 0}, {"slow", 0, 0}, {"blocking", CMD_BLOCKING, 0},
 	{"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
 	{"transaction", 0, ACL_TRANSACTION},
+	{"pubsub", CMD_PUBSUB, 0},
 };
 
 static bool
@@ -496,8 +497,8 @@ doc_command(FILE *out, const Command *c)
 void
 tcop_write_commands_doc(FILE *out)
 {
-	static const char *const groups[] = {"string", "generic", "transactions", "connection", "server"};
-	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Connection", "Server"};
+	static const char *const groups[] = {"string", "generic", "transactions", "pubsub", "connection", "server"};
+	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Messages", "Connection", "Server"};
 
 	command_init();
 	fprintf(out, "# Commands\n\n"

@@ -9,6 +9,7 @@
 #include "common/c.h"
 
 #include "storage/ipc/segment.h"
+#include "tcop/message.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
@@ -125,6 +126,32 @@ get_bind(char *value, size_t size)
 	snprintf(value, size, "%s", set_listen_addresses);
 }
 
+static void
+get_notify(char *value, size_t size)
+{
+	uint32		flags;
+	char		text[NOTIFY_TEXT_MAX];
+
+	Verify(notify_parse(set_notify_keyspace_events, &flags));
+	notify_format(flags, text);
+	snprintf(value, size, "%s", text);
+}
+
+static bool
+set_notify(const char *value, const char **name, char *to, size_t size, const char **error)
+{
+	uint32		flags;
+
+	*name = "notify_keyspace_events";
+	if (!notify_parse(value, &flags))
+	{
+		*error = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+		return false;
+	}
+	snprintf(to, size, "%s", value);
+	return true;
+}
+
 static const RedisName redis_names[] = {
 	{"save", "", NULL, NULL},
 	{"appendonly", "yes", NULL, NULL},
@@ -134,7 +161,7 @@ static const RedisName redis_names[] = {
 	{"databases", "16", NULL, NULL},
 	{"maxclients", NULL, get_maxclients, NULL},
 	{"timeout", NULL, get_timeout, set_timeout},
-	{"notify-keyspace-events", "", NULL, NULL},
+	{"notify-keyspace-events", NULL, get_notify, set_notify},
 	{"slowlog-log-slower-than", "-1", NULL, NULL},
 	{"slowlog-max-len", "0", NULL, NULL},
 	{"latency-monitor-threshold", "0", NULL, NULL},

@@ -3,6 +3,7 @@
  * AUTH HELLO SELECT.  (CLIENT has a file of its own.)
  */
 #include "common/c.h"
+#include "tcop/message.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
 
@@ -11,6 +12,12 @@ tcop__ping(Session *s)
 {
 	if (s->argc > 2)
 		tcop__error_arity(s);
+	else if (s->out.proto < 3 && pubsub_listens(s))
+	{
+		reply_array(&s->out, 2);
+		reply_text(&s->out, "pong");
+		reply_bulk(&s->out, s->argc == 2 ? s->argv[1].data : "", s->argc == 2 ? s->argv[1].len : 0);
+	}
 	else if (s->argc == 2)
 		reply_bulk(&s->out, s->argv[1].data, s->argv[1].len);
 	else

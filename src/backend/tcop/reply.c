@@ -197,6 +197,12 @@ reply_map(Output *o, uint64 pairs)
 }
 
 void
+reply_push(Output *o, uint64 count)
+{
+	append_header(o, o->proto < 3 ? '*' : '>', count);
+}
+
+void
 reply_set(Output *o, uint64 count)
 {
 	append_header(o, o->proto < 3 ? '*' : '~', count);

@@ -2,6 +2,7 @@
  * session.c -- the life of a session, and its public side in the client table.
  */
 #include "common/c.h"
+#include "tcop/message.h"
 #include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
@@ -27,6 +28,7 @@ session_destroy(Session *s)
 	tcop_cancel(s);
 	tcop__multi_drop(s);
 	tcop__snapshot_drop(s);
+	tcop_closing(s);
 	free(s->pending);
 	output_free(&s->out);
 	s->magic = 0;
@@ -44,6 +46,7 @@ session_reset(Session *s)
 	}
 	tcop__multi_drop(s);
 	tcop__snapshot_drop(s);
+	pubsub_drop(s);
 	s->db = 0;
 	s->out.proto = 2;
 	s->authenticated = set_requirepass[0] == '\0' && s->is_unix;

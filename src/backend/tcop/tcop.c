@@ -19,6 +19,7 @@
 #include "access/base/base_read.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/segment.h"
+#include "tcop/message.h"
 #include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
@@ -76,6 +77,7 @@ tcop_start(uint32 worker)
 	command_init();
 	stats_attach(worker);
 	tcop_now_us = clock_mono_us();
+	message_open(worker);
 }
 
 void
@@ -83,6 +85,7 @@ tcop_turn(uint64 now_us)
 {
 	tcop_now_us = now_us;
 	store_clock_turn();
+	notify_turn();
 }
 
 bool
@@ -174,6 +177,8 @@ command_begin(Session *s, const Command *c)
 		reply_error(&s->out, "NOAUTH Authentication required.");
 	else if (unlikely(s->snapshot != NULL) && (c->flags & CMD_WRITE) != 0)
 		reply_error(&s->out, "ERR '%s' cannot run here: a snapshot is open, it is for reading; SNAPSHOT CLOSE comes first", c->name);
+	else if (unlikely(s->pubsub != NULL) && !pubsub_allows(s, c))
+		;
 	else if (likely(!error_loading(s, c)))
 		return true;
 	stats_add(STAT_COMMAND_REJECTED + c->index, 1);
@@ -184,6 +189,8 @@ command_begin(Session *s, const Command *c)
 static bool
 reply_dropped(Session *s)
 {
+	if (s->push_reply)
+		return false;
 	switch (s->reply_mode)
 	{
 		case REPLY_ON:
@@ -271,6 +278,7 @@ tcop_run(Session *s, const TcopRequest *request)
 		s->count = 0;
 		s->gate = LSN_NONE;
 		s->wrote = false;
+		s->push_reply = false;
 		s->out_start = s->out.appended;
 		s->out_errors = s->out.errors;
 		s->txn_tries = 0;

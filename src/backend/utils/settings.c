@@ -338,6 +338,19 @@ check_permissions(const Building *b, char *err, size_t err_size)
 	return false;
 }
 
+static bool
+check_notify(const Building *b, char *err, size_t err_size)
+{
+	const char *text = b->candidate[SETTING_INDEX_notify_keyspace_events].value.text;
+	char		source[400];
+
+	if (text[strspn(text, "Ag$lshzxeKEtmdn")] == '\0')
+		return true;
+	(void) snprintf(err, err_size, "notify_keyspace_events = %.20s has a letter that is none of Ag$lshzxeKEtmdn (set %s)", text,
+					describe_source(b, SETTING_INDEX_notify_keyspace_events, source, sizeof(source)));
+	return false;
+}
+
 /* check_all -- what no single setting can say about itself. */
 static bool
 check_all(Building *b, char *err, size_t err_size)
@@ -347,7 +360,7 @@ check_all(Building *b, char *err, size_t err_size)
 
 	if (!check_power_of_two(b, SETTING_INDEX_wal_buffers, err, err_size) ||
 		!check_power_of_two(b, SETTING_INDEX_wal_segment_size, err, err_size) || !check_value_size(b, err, err_size) ||
-		!check_permissions(b, err, err_size))
+		!check_permissions(b, err, err_size) || !check_notify(b, err, err_size))
 		return false;
 	if (b->candidate[SETTING_INDEX_listen_addresses].value.text[0] != '\0' &&
 		b->candidate[SETTING_INDEX_requirepass].value.text[0] == '\0')

@@ -137,6 +137,7 @@ typedef struct NetWorker
 	struct ConnList gone;
 	uint32		parked[QUEUE_COUNT];
 	uint64		memory_retry_us;	/* QUEUE_MEMORY runs again then */
+	bool		messages;		/* more of other workers' messages may be there */
 	bool		serving;		/* tcop_serve has said so: the base is open and watched */
 	Lsn			want[WAL_PERIODIC + 1];	/* by urgency: highest LSN of this turn */
 	uint64		gated_replies;	/* at the gate now */
@@ -158,6 +159,8 @@ extern void net__conn_dirty(Conn *c);			/* look at its output in this turn */
 extern void net__conn_queue(Conn *c, ConnQueue queue);
 extern void net__conn_output(Conn *c);			/* send what may leave; close what is over */
 extern void net__conn_free_gone(void);
+extern void net__conn_pushed(Session *s, Lsn gate);	/* tcop_pushed */
+extern void net__conn_check_output(Conn *c);	/* over its limit: it is closed */
 
 /* request.c: from bytes to commands */
 extern void net__request_received(Conn *c, const uint8 *data, size_t len);
@@ -166,6 +169,7 @@ extern void net__request_free(Conn *c);
 
 /* gate.c */
 extern void net__gate_reply(Conn *c);			/* after each command: when its reply may leave */
+extern void net__gate_push(Conn *c, Lsn gate);	/* after a push: when it may leave */
 extern void net__gate_release(void);			/* what the log allows */
 extern Lsn net__gate_lowest(void);				/* of all that waits at the gate; 0: nothing does */
 extern void net__gate_want(void);				/* ask the walwriter, once per urgency */

@@ -44,6 +44,7 @@ enum
 	CLIENT_FLAG_CLOSING = 4,		/* after its last reply */
 	CLIENT_FLAG_NO_EVICT = 8,
 	CLIENT_FLAG_NO_TOUCH = 16,
+	CLIENT_FLAG_PUBSUB = 32,		/* has a subscription */
 	CLIENT_FLAG_MULTI = 1024		/* MULTI has been said */
 };
 
@@ -68,6 +69,9 @@ typedef struct ClientEntry
 	_Atomic uint64 multi_bytes;		/* kept for them and for watched keys */
 	_Atomic uint32 output_chunks;
 	_Atomic uint32 gated;			/* replies at the gate */
+	_Atomic uint32 channels;		/* subscriptions */
+	_Atomic uint32 patterns;
+	_Atomic uint32 shard_channels;
 	_Atomic uint32 sequence;		/* odd: 'text' is being written */
 	_Atomic uint64 text[CLIENT_TEXT_WORDS];	/* a ClientText */
 } ClientEntry;

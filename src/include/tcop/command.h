@@ -40,7 +40,10 @@ enum
 	CMD_NO_AUTH = 256,		/* answered before AUTH */
 	CMD_BLOCKING = 512,
 	CMD_NO_MULTI = 1024,
-	CMD_ALLOW_BUSY = 2048
+	CMD_ALLOW_BUSY = 2048,
+	CMD_PUBSUB = 4096,
+	CMD_MAY_REPLICATE = 16384,	/* writes nothing, yet CLIENT PAUSE WRITE holds it */
+	CMD_LISTENER = 8192		/* also in RESP2 open to a connection that has subscribed */
 };
 
 enum

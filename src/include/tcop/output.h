@@ -128,6 +128,7 @@ extern void reply_null(Output *o);
 extern void reply_null_array(Output *o);
 extern void reply_array(Output *o, uint64 count);
 extern void reply_map(Output *o, uint64 pairs);				/* RESP2: array of twice as many */
+extern void reply_push(Output *o, uint64 count);			/* RESP2: array */
 extern void reply_set(Output *o, uint64 count);				/* RESP2: array */
 /* reply_header -- writes '*', '%' ... and a count to 'to' (at least 24 bytes); returns its length. */
 extern uint32 reply_header(uint8 *to, char type, uint64 count);

@@ -78,6 +78,10 @@ struct Session
 	struct PubSub *pubsub;			/* subscriptions; NULL: none */
 	struct StoreSnapshot *snapshot;		/* what reads speak of; NULL: the present */
 
+	/* pushes (tcop/message.c) */
+	bool		push_reply;			/* the reply of the command that runs is a push: CLIENT REPLY does not hold it back */
+	struct Late *late;				/* came while a command was under way: net calls tcop_push_late when it has ended; NULL: none */
+
 	/* for net */
 	bool		close_after_reply;
 	bool		close_now;

@@ -39,6 +39,23 @@ extern void tcop_cancel(Session *s);
 extern void tcop_prefetch(const Session *s, TcopRequest *requests, uint32 count);
 /* tcop_read_ahead -- a command waits for a page: start reading what those behind it will need from disk.  Decides nothing, never waits. */
 extern void tcop_read_ahead(Session *s, const TcopRequest *requests, uint32 count);
+/*
+ * Pushes: bytes that a connection is sent without having asked (messages).
+ * tcop_pushed -- net's upcall: some were appended to s->out, behind every complete
+ * reply; they leave when the log is flushed up to 'gate' (LSN_NONE: at once), or
+ * the output has met its limit.  Not while the session's own command is under way:
+ * net then calls tcop_push_late, once that command's reply stands at the gate, if
+ * s->late is set.
+ * tcop_messages_turn -- once per turn: takes in what other workers have sent; true:
+ * there is more, come again soon.
+ * tcop_closing -- the connection is about to be closed: it listens no more.
+ */
+extern void (*tcop_pushed) (Session *s, Lsn gate);
+extern void tcop_push_late(Session *s);
+extern bool tcop_messages_turn(void);
+extern void tcop_closing(Session *s);
+extern size_t tcop_messages_size(void);			/* region MESSAGES */
+extern void tcop_messages_init(void *region);
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
 /* tcop_auth_required -- does this session still have to give a password? */

@@ -132,9 +132,24 @@ enum
 	NOTIFY_NEW = 16,			/* n */
 	NOTIFY_KEY_MISS = 32		/* m */
 };
-extern void tcop__notify(Session *s, uint32 type, const char *event, const StoreKey *key);
+extern uint32 tcop__notify_wanted;		/* the classes that the setting asks for; 0: none */
+extern void tcop__notify_note(Session *s, const char *event, const StoreKey *key);
+static inline void
+tcop__notify(Session *s, uint32 type, const char *event, const StoreKey *key)
+{
+	if (unlikely((tcop__notify_wanted & type) != 0))
+		tcop__notify_note(s, event, key);
+}
+
 extern void tcop__effects_send(Session *s);		/* the command is done: command_end */
 extern void tcop__effects_drop(Session *s);		/* it begins anew, or the connection goes */
+/* tcop__in_exec -- does this command run as a part of a transaction, so that nothing of it has happened before the commit? */
+static inline bool
+tcop__in_exec(const Session *s)
+{
+	(void) s;
+	return store_txn_in_use() != NULL;
+}
 
 /* tcop__state -- 'size' zeroed bytes that last until the command is done; then 'state_free', or free() if that is NULL, gives them back. */
 extern void *tcop__state(Session *s, size_t size, void (*state_free)(void *state));

@@ -58,6 +58,7 @@ SETTING_SIZE(client_output_buffer_limit, 256 * MIB, 1 * MIB, 4096 * MIB, LIVE, "
 SETTING_TIME_MS(client_timeout, 0, 0, 86400000, LIVE, "Close a client that is idle this long; 0: never.")
 SETTING_TIME_MS(worker_stall_timeout, 10000, 100, 3600000, LIVE, "A worker that holds the log or reclamation back this long is logged.")
 SETTING_TIME_MS(checkpoint_report_interval, 60000, 1000, 86400000, LIVE, "How often the checkpointer reports that it is alive, at log level DEBUG1.")
+SETTING_STRING(notify_keyspace_events, "", LIVE, "Keyspace notifications, by Redis' letters: K and E choose __keyspace@ and __keyevent@ channels, g $ x e n m the events (general, strings, expired, evicted, new, missed), A all but n and m. Empty: none.")
 SETTING_SECTION(reporting, "Reporting")
 SETTING_ENUM(log_min_messages, LOG, "debug2=0 debug1=1 info=2 log=3 warning=4 error=5 fatal=6 panic=7", LIVE, "The least level that is logged.")
 SETTING_BOOL(log_connections, false, LIVE, "Log each connection with its peer's uid, gid and pid.")

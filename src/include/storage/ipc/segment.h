@@ -39,6 +39,7 @@ typedef enum RegionId
 	REGION_BASE_READ,	/* counters of reads of the base (access/base) */
 	REGION_WAL,			/* WalShared (access/wal): positions, segment table */
 	REGION_NET,			/* NetShared (net): client table */
+	REGION_MESSAGES,	/* tcop: subscriptions, rings between workers */
 	REGION_HEAP,		/* MemShared (storage/mem): class lists, per-process caches */
 	REGION_WAL_RING,	/* wal_buffers bytes, 2 MiB aligned */
 	REGION_BUFFERS,		/* buffer_pool_size bytes and what manages them (storage/buffer); reserved by buffer_init */
