@@ -40,8 +40,10 @@
 #include "storage/ipc/procsignal.h"
 #include "storage/ipc/segment.h"
 #include "storage/mem/heap.h"
+#include "tcop/tcop.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
+#include "utils/latency.h"
 #include "utils/settings.h"
 
 #include <bsd/string.h>

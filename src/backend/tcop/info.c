@@ -7,7 +7,6 @@
  */
 #include "common/c.h"
 
-#include <stdarg.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -23,61 +22,14 @@
 #include "storage/mem/heap.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
+#include "tcop/text.h"
 #include "utils/clock.h"
 #include "utils/settings.h"
 
 typedef unsigned long long ull;
 
-typedef struct Text
-{
-	char	   *data;
-	size_t		len;
-	size_t		size;
-} Text;
-
-static void add(Text *t, const char *fmt, ...) attribute_printf(2, 3);
-
-static void
-add(Text *t, const char *fmt, ...)
-{
-	for (;;)
-	{
-		va_list		args;
-		int			n;
-
-		va_start(args, fmt);
-		n = vsnprintf(t->data + t->len, t->size - t->len, fmt, args);
-		va_end(args);
-		if ((size_t) n < t->size - t->len)
-		{
-			t->len += (size_t) n;
-			return;
-		}
-		t->size = t->size * 2 + (size_t) n;
-		t->data = realloc(t->data, t->size);
-		Verify(t->data != NULL);
-	}
-}
-
-/* add_bytes -- NAME:n and NAME_human. */
-static void
-add_bytes(Text *t, const char *name, uint64 n)
-{
-	static const char units[] = "BKMGT";
-	double		v = (double) n;
-	int			u = 0;
-
-	while (v >= 1024 && u < 4)
-	{
-		v /= 1024;
-		u++;
-	}
-	add(t, "%s:%llu\r\n", name, (ull) n);
-	if (u == 0)
-		add(t, "%s_human:%lluB\r\n", name, (ull) n);
-	else
-		add(t, "%s_human:%.2f%c\r\n", name, v, units[u]);
-}
+#define add text_add
+#define add_bytes text_add_bytes
 
 /* ---- what the kernel knows of the processes ---- */
 typedef struct ProcessSums
@@ -382,8 +334,19 @@ info_errorstats(Session *s, Text *t)
 static void
 info_latencystats(Session *s, Text *t)
 {
+	uint64		bucket[STATS_LATENCY_BUCKETS];
+
 	(void) s;
 	add(t, "# Latencystats\r\n");
+	for (int i = 0; i < command_count; i++)
+	{
+		uint64		calls = stats_latency(i, bucket);
+
+		if (calls > 0)
+			add(t, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n", command_table[i].name,
+				stats_latency_percentile(bucket, calls, 0.5) / 1000, stats_latency_percentile(bucket, calls, 0.99) / 1000,
+				stats_latency_percentile(bucket, calls, 0.999) / 1000);
+	}
 }
 
 static void
@@ -629,12 +592,11 @@ section_wanted(Session *s, const Section *section)
 TcopResult
 tcop__info(Session *s)
 {
-	Text		t = {NULL, 0, 16384};
+	Text		t;
 
 	if (tcop__too_many(s))
 		return TCOP_DONE;
-	t.data = malloc(t.size);
-	Verify(t.data != NULL);
+	text_begin(&t);
 	for (size_t i = 0; i < lengthof(sections); i++)
 	{
 		if (!section_wanted(s, &sections[i]))
@@ -644,6 +606,6 @@ tcop__info(Session *s)
 		sections[i].write(s, &t);
 	}
 	reply_verbatim(&s->out, t.data, t.len);
-	free(t.data);
+	text_end(&t);
 	return TCOP_DONE;
 }

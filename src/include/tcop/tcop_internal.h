@@ -48,6 +48,7 @@ tcop__arg_is(const Session *s, uint32 i, const char *word)
 extern bool tcop__too_many(Session *s);
 extern void tcop__error_syntax(Session *s);
 extern void tcop__error_arity(Session *s);
+extern void tcop__error_help(Session *s);	/* "unknown subcommand or wrong number of arguments" */
 
 /*
  * tcop__status -- what a store function said: true for STORE_OK; else *result is
@@ -190,8 +191,13 @@ extern TcopResult tcop__read_several(Session *s, bool with_values);
 struct CheckpointStatus;
 extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
-/* tcop__account -- from now on time goes to this command. */
+/* tcop__account -- from now on time goes to this command, until another one or the end of the run. */
 extern void tcop__account(const Command *c);
+/* server commands: parts of one another */
+extern TcopResult tcop__debug_object(Session *s);
+/* tcop__reply_categories -- the names of all ACL categories; tcop__reply_category -- the commands of one; false: there is no such. */
+extern void tcop__reply_categories(Output *o);
+extern bool tcop__reply_category(Output *o, const void *name, size_t len) attribute_must_check;
 
 extern bool tcop__password_matches(const void *password, size_t len);
 extern bool tcop__client_name_valid(Session *s, const BytePart *name) attribute_must_check;
