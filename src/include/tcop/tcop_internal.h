@@ -38,6 +38,8 @@ extern bool tcop__arg_key(Session *s, uint32 i, StoreKey *key) attribute_must_ch
 extern bool tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error) attribute_must_check;
 /* tcop__arg_positive -- ... that is not negative. */
 extern bool tcop__arg_positive(Session *s, uint32 i, int64 *value) attribute_must_check;
+/* tcop__arg_db -- argument i as a database; false: the error is answered. */
+extern bool tcop__arg_db(Session *s, uint32 i, uint32 *db) attribute_must_check;
 static inline bool
 tcop__arg_is(const Session *s, uint32 i, const char *word)
 {
