@@ -228,7 +228,7 @@ sub one
 		$choice = pick(@{$self->{choice}});
 		@words = ($choice->[1], $choice->[2]->($self));
 		# a sub-command that artery does not have (yet) is not made
-	} while (@words > 1 && $self->{commands}{redis}{lc "$words[0]|$words[1]"} && !$self->{commands}{artery}{lc "$words[0]|$words[1]"} 
+	} while (@words > 1 && $self->{commands}{redis}{lc "$words[0]|$words[1]"} && !$self->{commands}{artery}{lc "$words[0]|$words[1]"}
 		|| $queued && $choice->[1] =~ $NOT_QUEUED || $choice->[1] =~ $WHOLE_DATABASE && grep { $_->{watches} } @{$self->{connection}});
 	$self->{now}{watches} = 1 if $choice->[1] eq 'watch';
 	$self->{now}{watches} = 0 if $choice->[1] eq 'unwatch' && !$queued;
