@@ -144,7 +144,7 @@ my @own_table = (
 	(map { [$_, sprintf "-ERR too many arguments for '%s' command (2000, maximum 1024)", join '|', map { lc } @$_[0 .. ($_->[0] eq 'INFO' ? 0 : 1)]] }
 		['INFO', ('x') x 1999], ['CONFIG', 'GET', ('x') x 1998], ['COMMAND', 'INFO', ('x') x 1998], ['COMMAND', 'DOCS', ('x') x 1998], ['CLIENT', 'LIST', 'ID', (1) x 1997],
 		['CLIENT', 'KILL', ('x') x 1998]),
-	[['LOLWUT'], "-ERR unknown command 'LOLWUT', with args beginning with: "], [['LPUSH', 'a', 'b'], "-ERR unknown command 'LPUSH', with args beginning with: 'a' 'b' "],
+	[['LPUSH', 'a', 'b'], "-ERR unknown command 'LPUSH', with args beginning with: 'a' 'b' "],
 );
 
 sub run_table
@@ -368,7 +368,7 @@ subtest 'COMMAND' => sub {
 	is_deeply([map { my %argument = map { $_->[1] } @{$_->[1]}; $argument{name} } @{$set{arguments}}], [qw(key value nx_xx_ifeq_ifne_ifdeq_ifdne_ifversion get ex_px_exat_pxat_keepttl version)], 'arguments of SET');
 	my @list = map { $_->[1] } @{$wire->command('COMMAND', 'LIST')->[1]};
 	ok((grep { $_ eq 'client|durability' } @list), 'LIST has sub-commands');
-	is_deeply([map { $_->[1] } @{$wire->command('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', '*SET')->[1]}], [qw(reset set getset mset config|set)], 'LIST FILTERBY PATTERN');
+	is_deeply([sort { $a cmp $b } map { $_->[1] } @{$wire->command('COMMAND', 'LIST', 'FILTERBY', 'PATTERN', '*SET')->[1]}], [sort { $a cmp $b } grep { /set\z/ } @list], 'LIST FILTERBY PATTERN');
 	like(shown($wire->command('CLIENT', 'HELP')), qr/DURABILITY \[immediate\|group\|periodic\|none\|default \[NEXT\]\]/, 'HELP');
 };
 

@@ -237,3 +237,176 @@ conf_split(const char *option, char *name, size_t name_size, char *value, size_t
 	}
 	return true;
 }
+
+/* ---- rewriting ---- */
+
+/* Growing -- the new text as it is put together. */
+typedef struct Growing
+{
+	char	   *data;
+	size_t		len;
+	size_t		size;
+} Growing;
+
+static void
+grow(Growing *g, const char *text, size_t len)
+{
+	if (g->len + len + 1 > g->size)
+	{
+		g->size = (g->len + len + 1) * 2;
+		g->data = realloc(g->data, g->size);
+		Verify(g->data != NULL);
+	}
+	memcpy(g->data + g->len, text, len);
+	g->len += len;
+	g->data[g->len] = '\0';
+}
+
+/*
+ * line_sets -- the change that the name of this line belongs to, or -1; the value
+ * stands in [*from, *to).  'commented': look at what stands behind a "#" at the
+ * beginning instead.
+ */
+static int
+line_sets(const char *line, bool commented, const ConfChange *change, int count, const char **from, const char **to)
+{
+	char		name[CONF_NAME_MAX];
+	char		value[CONF_VALUE_MAX];
+	const char *why;
+	const char *p = skip_blanks(line);
+
+	if ((*p == '#') != commented)
+		return -1;
+	p = parse_name(commented ? skip_blanks(p + 1) : p, name, sizeof(name));
+	if (p == NULL || *(p = skip_blanks(p)) != '=')
+		return -1;
+	*from = skip_blanks(p + 1);
+	*to = parse_value(*from, value, sizeof(value), &why);
+	if (*to == NULL)
+		return -1;
+	for (int i = 0; i < count; i++)
+		if (strcmp(change[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* bare -- may the value stand without quotes? */
+static bool
+bare(const char *value)
+{
+	return *value != '\0' && value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:-+,")] == '\0';
+}
+
+static void
+grow_value(Growing *g, const char *value)
+{
+	char		quoted[2 * CONF_VALUE_MAX + 3];
+
+	if (bare(value))
+		grow(g, value, strlen(value));
+	else
+	{
+		Verify(conf_quote(value, quoted, sizeof(quoted)));	/* the caller has asked conf_quote */
+		grow(g, quoted, strlen(quoted));
+	}
+}
+
+static void
+grow_line(Growing *g, const ConfChange *change)
+{
+	if (g->len > 0 && g->data[g->len - 1] != '\n')
+		grow(g, "\n", 1);
+	grow(g, change->name, strlen(change->name));
+	grow(g, " = ", 3);
+	grow_value(g, change->value);
+	grow(g, "\n", 1);
+}
+
+/* Place -- where a change goes: the line that counts, else behind the comment that shows the default, else the end. */
+typedef struct Place
+{
+	int			line;			/* -1: none */
+	int			comment;
+} Place;
+
+/* each_line -- one line of text without its end; returns where the next one begins, NULL at the end. */
+static const char *
+each_line(const char *at, char **line, size_t *len, bool *ended)
+{
+	const char *end;
+
+	if (*at == '\0')
+		return NULL;
+	end = strchr(at, '\n');
+	*ended = end != NULL;
+	*len = end != NULL ? (size_t) (end - at) : strlen(at);
+	*line = strndup(at, *len);
+	Verify(*line != NULL);
+	return at + *len + *ended;
+}
+
+static void
+find_places(const char *text, const ConfChange *change, int count, Place *place)
+{
+	const char *from;
+	const char *to;
+	char	   *line;
+	size_t		len;
+	bool		ended;
+	int			number = 0;
+
+	for (int i = 0; i < count; i++)
+		place[i] = (Place) {-1, -1};
+	for (const char *next; (next = each_line(text, &line, &len, &ended)) != NULL; text = next, number++)
+	{
+		int			at = line_sets(line, false, change, count, &from, &to);
+
+		if (at >= 0)
+			place[at].line = number;
+		at = line_sets(line, true, change, count, &from, &to);
+		if (at >= 0)
+			place[at].comment = number;
+		free(line);
+	}
+}
+
+char *
+conf_rewrite(const char *text, const ConfChange *change, int count)
+{
+	Growing		g = {NULL, 0, 0};
+	Place	   *place = calloc((size_t) Max(count, 1), sizeof(*place));
+	const char *from;
+	const char *to;
+	char	   *line;
+	size_t		len;
+	bool		ended;
+	int			number = 0;
+
+	Verify(place != NULL);
+	grow(&g, "", 0);
+	find_places(text, change, count, place);
+	for (const char *next; (next = each_line(text, &line, &len, &ended)) != NULL; text = next, number++)
+	{
+		int			at = line_sets(line, false, change, count, &from, &to);
+
+		if (at >= 0 && place[at].line == number)
+		{
+			grow(&g, line, (size_t) (from - line));
+			grow_value(&g, change[at].value);
+			grow(&g, to, strlen(to));
+		}
+		else
+			grow(&g, line, len);
+		if (ended)
+			grow(&g, "\n", 1);
+		for (int i = 0; i < count; i++)
+			if (place[i].line < 0 && place[i].comment == number)
+				grow_line(&g, &change[i]);
+		free(line);
+	}
+	for (int i = 0; i < count; i++)
+		if (place[i].line < 0 && place[i].comment < 0)
+			grow_line(&g, &change[i]);
+	free(place);
+	return g.data;
+}

@@ -44,6 +44,7 @@
 #include "tcop/tcop.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
+#include "utils/latency.h"
 #include "utils/settings.h"
 
 #include <bsd/string.h>

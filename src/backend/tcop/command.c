@@ -22,7 +22,7 @@ Command		command_table[] = {
 const int	command_count = (int) lengthof(command_table);
 static_assert(lengthof(command_table) <= STATS_COMMANDS_MAX, "counters per command");
 
-#define HASH_SIZE 256			/* at least twice the commands of the top level */
+#define HASH_SIZE 512			/* at least twice the commands of the top level */
 #define NAME_MAX_LEN 24
 
 static const Command *hash_table[HASH_SIZE];

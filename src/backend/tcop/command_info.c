@@ -16,12 +16,14 @@ typedef struct FlagName
 } FlagName;
 
 static const FlagName command_flags[] = {
-	{CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"}, {CMD_ADMIN, "admin"},
-	{CMD_PUBSUB, "pubsub"}, {CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"}, {CMD_LOADING, "loading"}, {CMD_STALE, "stale"},
-	{CMD_FAST, "fast"}, {CMD_NO_AUTH, "no_auth"}, {CMD_NO_MULTI, "no_multi"}, {CMD_ALLOW_BUSY, "allow_busy"},
+	{CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"}, {CMD_ADMIN, "admin"}, {CMD_PUBSUB, "pubsub"},
+	{CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"}, {CMD_LOADING, "loading"}, {CMD_STALE, "stale"},
+	{CMD_SKIP_MONITOR, "skip_monitor"}, {CMD_SKIP_SLOWLOG, "skip_slowlog"}, {CMD_FAST, "fast"}, {CMD_NO_AUTH, "no_auth"},
+	{CMD_NO_ASYNC_LOADING, "no_async_loading"}, {CMD_NO_MULTI, "no_multi"}, {CMD_MOVABLE_KEYS, "movablekeys"},
+	{CMD_ALLOW_BUSY, "allow_busy"},
 };
 
-/* an ACL category: of the flags, or of the table's own column */
+/* an ACL category: of the flags, or of the table's own column; those of types that are not here have no commands */
 typedef struct Category
 {
 	const char *name;
@@ -30,12 +32,11 @@ typedef struct Category
 } Category;
 
 static const Category categories[] = {
-	{"keyspace", 0, ACL_KEYSPACE}, {"read", CMD_READONLY, 0}, {"write", CMD_WRITE, 0}, {"string", 0, ACL_STRING},
-	{"bitmap", 0, ACL_BITMAP},
-	{"admin", CMD_ADMIN, 0}, {"fast", CMD_FAST, 0}, {"slow", 0, 0}, {"blocking", CMD_BLOCKING, 0},
-	{"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
-	{"transaction", 0, ACL_TRANSACTION},
-	{"pubsub", CMD_PUBSUB, 0},
+	{"keyspace", 0, ACL_KEYSPACE}, {"read", CMD_READONLY, 0}, {"write", CMD_WRITE, 0}, {"set", 0, 0}, {"sortedset", 0, 0},
+	{"list", 0, 0}, {"hash", 0, 0}, {"string", 0, ACL_STRING}, {"bitmap", 0, ACL_BITMAP}, {"hyperloglog", 0, 0}, {"geo", 0, 0},
+	{"stream", 0, 0}, {"pubsub", CMD_PUBSUB, ACL_PUBSUB}, {"admin", CMD_ADMIN, ACL_ADMIN}, {"fast", CMD_FAST, 0}, {"slow", 0, 0},
+	{"blocking", CMD_BLOCKING, 0}, {"dangerous", CMD_ADMIN, ACL_DANGEROUS}, {"connection", 0, ACL_CONNECTION},
+	{"transaction", 0, ACL_TRANSACTION}, {"scripting", 0, ACL_SCRIPTING},
 };
 
 static bool
@@ -44,6 +45,34 @@ in_category(const Command *c, const Category *category)
 	if (strcmp(category->name, "slow") == 0)
 		return (c->flags & CMD_FAST) == 0;
 	return (c->flags & category->flags) != 0 || (c->acl & category->acl) != 0;
+}
+
+void
+tcop__reply_categories(Output *o)
+{
+	reply_array(o, lengthof(categories));
+	for (size_t i = 0; i < lengthof(categories); i++)
+		reply_text(o, categories[i].name);
+}
+
+bool
+tcop__reply_category(Output *o, const void *name, size_t len)
+{
+	for (size_t i = 0; i < lengthof(categories); i++)
+	{
+		uint64		count = 0;
+
+		if (!text_is(name, len, categories[i].name))
+			continue;
+		for (int c = 0; c < command_count; c++)
+			count += command_table[c].run != NULL && in_category(&command_table[c], &categories[i]);
+		reply_array(o, count);
+		for (int c = 0; c < command_count; c++)
+			if (command_table[c].run != NULL && in_category(&command_table[c], &categories[i]))
+				reply_text(o, command_table[c].name);
+		return true;
+	}
+	return false;
 }
 
 static void
@@ -497,8 +526,10 @@ doc_command(FILE *out, const Command *c)
 void
 tcop_write_commands_doc(FILE *out)
 {
-	static const char *const groups[] = {"string", "generic", "transactions", "pubsub", "connection", "server"};
-	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Messages", "Connection", "Server"};
+	static const char *const groups[] = {"string", "generic", "transactions", "pubsub", "connection", "server",
+	"scripting", "cluster"};
+	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Messages",
+	"Connection", "Server", "Scripts and functions", "Cluster"};
 
 	command_init();
 	fprintf(out, "# Commands\n\n"

@@ -174,15 +174,11 @@ tcop__hello(Session *s)
 TcopResult
 tcop__select(Session *s)
 {
-	int64		db;
+	uint32		db;
 
-	if (!tcop__arg_int(s, 1, &db, NULL))
-		return TCOP_DONE;
-	if (db < 0 || db >= DATABASE_COUNT)
-		reply_error(&s->out, "ERR DB index is out of range");
-	else
+	if (tcop__arg_db(s, 1, &db))
 	{
-		s->db = (uint32) db;
+		s->db = db;
 		reply_ok(&s->out);
 	}
 	return TCOP_DONE;

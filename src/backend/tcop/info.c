@@ -7,7 +7,6 @@
  */
 #include "common/c.h"
 
-#include <stdarg.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -23,61 +22,14 @@
 #include "storage/mem/heap.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
+#include "tcop/text.h"
 #include "utils/clock.h"
 #include "utils/settings.h"
 
 typedef unsigned long long ull;
 
-typedef struct Text
-{
-	char	   *data;
-	size_t		len;
-	size_t		size;
-} Text;
-
-static void add(Text *t, const char *fmt, ...) attribute_printf(2, 3);
-
-static void
-add(Text *t, const char *fmt, ...)
-{
-	for (;;)
-	{
-		va_list		args;
-		int			n;
-
-		va_start(args, fmt);
-		n = vsnprintf(t->data + t->len, t->size - t->len, fmt, args);
-		va_end(args);
-		if ((size_t) n < t->size - t->len)
-		{
-			t->len += (size_t) n;
-			return;
-		}
-		t->size = t->size * 2 + (size_t) n;
-		t->data = realloc(t->data, t->size);
-		Verify(t->data != NULL);
-	}
-}
-
-/* add_bytes -- NAME:n and NAME_human. */
-static void
-add_bytes(Text *t, const char *name, uint64 n)
-{
-	static const char units[] = "BKMGT";
-	double		v = (double) n;
-	int			u = 0;
-
-	while (v >= 1024 && u < 4)
-	{
-		v /= 1024;
-		u++;
-	}
-	add(t, "%s:%llu\r\n", name, (ull) n);
-	if (u == 0)
-		add(t, "%s_human:%lluB\r\n", name, (ull) n);
-	else
-		add(t, "%s_human:%.2f%c\r\n", name, v, units[u]);
-}
+#define add text_add
+#define add_bytes text_add_bytes
 
 /* ---- what the kernel knows of the processes ---- */
 typedef struct ProcessSums
@@ -149,6 +101,32 @@ process_sums(void)
 }
 
 /* ---- sections ---- */
+
+/*
+ * What artery has nothing of (replicas, scripts, defragmentation, forks), for tools
+ * that look for the field: always the same text.
+ */
+static const char server_absent[] =
+	"redis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:0\r\nprocess_supervised:no\r\nhz:10\r\nconfigured_hz:10\r\n"
+	"lru_clock:0\r\nio_threads_active:0\r\n";
+static const char clients_absent[] = "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\n";
+static const char memory_absent[] =
+	"used_memory_startup:0\r\nused_memory_lua:0\r\nused_memory_lua_human:0B\r\nused_memory_scripts:0\r\nused_memory_scripts_human:0B\r\n"
+	"used_memory_vm_eval:0\r\nused_memory_scripts_eval:0\r\nused_memory_vm_functions:0\r\nused_memory_vm_total:0\r\n"
+	"used_memory_vm_total_human:0B\r\nused_memory_functions:0\r\nnumber_of_cached_scripts:0\r\nnumber_of_functions:0\r\n"
+	"number_of_libraries:0\r\nmem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_total_replication_buffers:0\r\n"
+	"mem_clients_slaves:0\r\nmem_cluster_links:0\r\nlazyfreed_objects:0\r\n";
+static const char persistence_absent[] =
+	"current_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\ncurrent_save_keys_processed:0\r\n"
+	"current_save_keys_total:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n";
+static const char stats_absent[] =
+	"total_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\ninstantaneous_input_repl_kbps:0.00\r\n"
+	"instantaneous_output_repl_kbps:0.00\r\ntotal_forks:0\r\nmigrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\n"
+	"active_defrag_hits:0\r\nactive_defrag_misses:0\r\nactive_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\n"
+	"total_active_defrag_time:0\r\ncurrent_active_defrag_time:0\r\ntotal_eviction_exceeded_time:0\r\n"
+	"current_eviction_exceeded_time:0\r\nunexpected_error_replies:0\r\ndump_payload_sanitizations:0\r\n"
+	"io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\n";
+
 static uint32
 server_state(void)
 {
@@ -180,6 +158,8 @@ info_server(Session *s, Text *t)
 	add(t, "server_time_usec:%llu\r\nuptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\n",
 		(ull) now, (ull) up, (ull) (up / 86400));
 	add(t, "executable:%s\r\nconfig_file:%s/artery.conf\r\n", executable, seg_control->data_dir);
+	add(t, "gcc_version:%s\r\natomicvar_api:c11-builtin\r\nmonotonic_clock:%s\r\n%s", __VERSION__,
+		clock__counter ? "X86 TSC" : "POSIX clock_gettime", server_absent);
 }
 
 static uint64
@@ -200,6 +180,7 @@ info_clients(Session *s, Text *t)
 		(ull) connections(), (long long) set_max_clients);
 	add(t, "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
 		(ull) stats_level(offsetof(StatsWorker, blocked)));
+	add(t, "%s", clients_absent);
 }
 
 static void
@@ -231,6 +212,17 @@ info_memory(Session *s, Text *t)
 	add(t, "maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_clients_normal:%llu\r\n",
 		used > 0 ? (double) rss / (double) used : 1.0, (ull) buffers);
 	add(t, "mem_allocator:artery\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n");
+	add(t, "used_memory_dataset_perc:%.2f%%\r\nmem_aof_buffer:%llu\r\nmem_fragmentation_bytes:%lld\r\n",
+		used > 0 ? 100.0 * (double) (mem.used - Min(mem.retired, mem.used)) / (double) used : 0.0, (ull) set_wal_buffers,
+		(long long) rss - (long long) used);
+	add(t, "allocator_allocated:%llu\r\nallocator_active:%llu\r\nallocator_resident:%llu\r\nallocator_frag_ratio:%.2f\r\n"
+		"allocator_frag_bytes:%llu\r\nallocator_rss_ratio:%.2f\r\nallocator_rss_bytes:%llu\r\n",
+		(ull) mem.used, (ull) (mem.used + mem.cached), (ull) mem.reserved,
+		mem.used > 0 ? (double) (mem.used + mem.cached) / (double) mem.used : 1.0, (ull) mem.cached,
+		mem.used + mem.cached > 0 ? (double) mem.reserved / (double) (mem.used + mem.cached) : 1.0,
+		(ull) (mem.reserved - Min(mem.used + mem.cached, mem.reserved)));
+	add(t, "rss_overhead_ratio:%.2f\r\nrss_overhead_bytes:%lld\r\n%s", mem.reserved > 0 ? (double) rss / (double) mem.reserved : 1.0,
+		(long long) rss - (long long) mem.reserved, memory_absent);
 }
 
 /*
@@ -293,6 +285,7 @@ info_persistence(Session *s, Text *t)
 		atomic_load_explicit(&wal_shared->space_errno, memory_order_relaxed) == 0 ? "ok" : "err",
 		(ull) (wal_insert_lsn() - Min(wal_insert_lsn(), wal_flushed_lsn())),
 		wal_flushed_lsn() < wal_completed_lsn());
+	add(t, "%s", persistence_absent);
 }
 
 static void
@@ -314,7 +307,7 @@ info_stats(Session *s, Text *t)
 		(ull) stats_sum(STAT_QUERY_LIMIT), (ull) stats_sum(STAT_OUTPUT_LIMIT));
 	add(t, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n",
 		(ull) stats_sum(STAT_HITS), (ull) stats_sum(STAT_MISSES));
-	add(t, "total_error_replies:%llu\r\n", (ull) stats_sum(STAT_ERRORS_ALL));
+	add(t, "total_error_replies:%llu\r\n%s", (ull) stats_sum(STAT_ERRORS_ALL), stats_absent);
 }
 
 static void
@@ -382,8 +375,19 @@ info_errorstats(Session *s, Text *t)
 static void
 info_latencystats(Session *s, Text *t)
 {
+	uint64		bucket[STATS_LATENCY_BUCKETS];
+
 	(void) s;
 	add(t, "# Latencystats\r\n");
+	for (int i = 0; i < command_count; i++)
+	{
+		uint64		calls = stats_latency(i, bucket);
+
+		if (calls > 0)
+			add(t, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f\r\n", command_table[i].name,
+				stats_latency_percentile(bucket, calls, 0.5) / 1000, stats_latency_percentile(bucket, calls, 0.99) / 1000,
+				stats_latency_percentile(bucket, calls, 0.999) / 1000);
+	}
 }
 
 static void
@@ -646,12 +650,11 @@ section_wanted(Session *s, const Section *section)
 TcopResult
 tcop__info(Session *s)
 {
-	Text		t = {NULL, 0, 16384};
+	Text		t;
 
 	if (tcop__too_many(s))
 		return TCOP_DONE;
-	t.data = malloc(t.size);
-	Verify(t.data != NULL);
+	text_begin(&t);
 	for (size_t i = 0; i < lengthof(sections); i++)
 	{
 		if (!section_wanted(s, &sections[i]))
@@ -661,6 +664,6 @@ tcop__info(Session *s)
 		sections[i].write(s, &t);
 	}
 	reply_verbatim(&s->out, t.data, t.len);
-	free(t.data);
+	text_end(&t);
 	return TCOP_DONE;
 }

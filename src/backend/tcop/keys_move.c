@@ -204,8 +204,8 @@ same_key(const StoreKey *a, const StoreKey *b)
 }
 
 /* arg_db -- argument i as a database; false: the error is answered. */
-static bool
-arg_db(Session *s, uint32 i, uint32 *db)
+bool
+tcop__arg_db(Session *s, uint32 i, uint32 *db)
 {
 	int64		number;
 
@@ -304,7 +304,7 @@ copy(Session *s)
 			way.only_absent = false;
 		else if (tcop__arg_is(s, i, "db") && i + 1 < s->argc)
 		{
-			if (!arg_db(s, ++i, &db))
+			if (!tcop__arg_db(s, ++i, &db))
 				return TCOP_DONE;
 		}
 		else
@@ -345,7 +345,7 @@ move(Session *s)
 	uint32		db;
 	TcopResult	result;
 
-	if (!arg_db(s, 2, &db) || !tcop__arg_key(s, 1, &way.from) || !tcop__arg_key(s, 1, &way.to))
+	if (!tcop__arg_db(s, 2, &db) || !tcop__arg_key(s, 1, &way.from) || !tcop__arg_key(s, 1, &way.to))
 		return TCOP_DONE;
 	way.to.db = db;
 	if (db == s->db)

@@ -520,10 +520,12 @@ end(Session *s)
 	return TCOP_DONE;
 }
 
-/* end_with -- ... nothing was written, and this is the whole reply. */
+/* end_with -- ... nothing was written, and this is the whole reply; what the queued commands chose (SELECT, HELLO) was not chosen. */
 static TcopResult
 end_with(Session *s, const char *error)
 {
+	if (s->multi->running)
+		choices_restore(s, &s->multi->choices);
 	output_cut(&s->out, s->out_start);
 	tcop__effects_drop(s);
 	if (error != NULL)
@@ -540,6 +542,7 @@ end_with(Session *s, const char *error)
 static TcopResult
 too_large(Session *s)
 {
+	choices_restore(s, &s->multi->choices);
 	output_cut(&s->out, s->out_start);
 	tcop__error_txn_too_large(s);
 	return end(s);

@@ -74,9 +74,63 @@ stats_level(size_t offset)
 	return sum;
 }
 
+/* latency_all -- of one command, over all workers, since the start. */
+static uint64
+latency_all(int command, int bucket)
+{
+	uint64		sum = 0;
+
+	for (uint32 i = 0; i < stats_shared->worker_count; i++)
+		sum += figure_get(&stats_shared->worker[i].latency[command][bucket]);
+	return sum;
+}
+
+uint64
+stats_latency(int command, uint64 bucket[STATS_LATENCY_BUCKETS])
+{
+	uint64		calls = 0;
+
+	for (int i = 0; i < STATS_LATENCY_BUCKETS; i++)
+	{
+		bucket[i] = latency_all(command, i) - figure_get(&stats_shared->latency_base[command][i]);
+		calls += bucket[i];
+	}
+	return calls;
+}
+
+uint64
+stats_latency_bound(int bucket)
+{
+	if (bucket == 0)
+		return 0;
+	return (uint64) (4 + (bucket - 1) % 4) << (STATS_LATENCY_FIRST + (bucket - 1) / 4 - 2);
+}
+
+/* stats_latency_percentile -- within a bucket the calls are taken to lie evenly. */
+double
+stats_latency_percentile(const uint64 bucket[STATS_LATENCY_BUCKETS], uint64 calls, double part)
+{
+	double		wanted = part * (double) calls;
+	double		below = 0;
+
+	for (int i = 0; i < STATS_LATENCY_BUCKETS - 1; i++)
+	{
+		double		from = (double) stats_latency_bound(i);
+		double		to = (double) stats_latency_bound(i + 1);
+
+		if (bucket[i] > 0 && below + (double) bucket[i] >= wanted)
+			return from + (to - from) * (wanted - below) / (double) bucket[i];
+		below += (double) bucket[i];
+	}
+	return (double) stats_latency_bound(STATS_LATENCY_BUCKETS - 1);
+}
+
 void
 stats_reset(void)
 {
+	for (int c = 0; c < STATS_COMMANDS_MAX; c++)
+		for (int i = 0; i < STATS_LATENCY_BUCKETS; i++)
+			figure_set(&stats_shared->latency_base[c][i], latency_all(c, i));
 	for (int i = 0; i < STATS_COUNT; i++)
 		atomic_store_explicit(&stats_shared->base[i], sum_all(i), memory_order_relaxed);	/* relaxed: counters */
 	atomic_store_explicit(&stats_shared->reset_wall_us, clock_wall_us(), memory_order_relaxed);	/* relaxed: for people */

@@ -14,61 +14,129 @@
 #include "common/c.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "access/base/base_read.h"
 #include "access/wal/wal.h"
 #include "storage/ipc/segment.h"
 #include "tcop/message.h"
 #include "tcop/multi.h"
+#include "tcop/slowlog.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
+#include "utils/latency.h"
 #include "utils/settings.h"
 
 uint64		tcop_now_us;
 const char *const tcop_event_methods[] = {"io_uring", "epoll"};
 
-/* the account of time: one clock reading per run of equal commands */
-static int	account_command = -1;
-static uint64 account_start_ns;
+/*
+ * The account of time.  One reading of the clock per run of a command: the end of
+ * one is the beginning of the next, and the first in a turn of the loop takes a
+ * reading of its own.  Hence every command is measured by itself, also those of a
+ * pipeline; what lies between two (parsing the next) counts for the next.
+ *
+ * A command's time in the account is that of its runs alone; its latency is what
+ * passed from its first run to its reply, with all that it waited for (pages, the
+ * log, memory, other transactions) but for those that are made to wait
+ * (CMD_BLOCKING), whose last run counts.  The gate comes after it.
+ */
+static uint64 account_ticks;		/* the last reading of this turn; 0: none yet */
+static uint64 account_slow_ticks;	/* a command that took so long is looked at more closely */
+static int	account_command = -1;	/* what the process slot says that we do */
 
-static uint64
-now_ns(void)
+static inline uint64
+account_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64) ts.tv_sec * UINT64_C(1000000000) + (uint64) ts.tv_nsec;
+	if (account_ticks == 0)
+		account_ticks = clock_ticks();
+	return account_ticks;
 }
 
-static void
-account_switch(int command)
+/* account_doing -- what the process slot says; no reading of the clock. */
+static inline void
+account_doing(const Command *c)
 {
-	uint64		now = now_ns();
-
-	if (account_command >= 0)
-		stats_add(STAT_COMMAND_NSEC + account_command, now - account_start_ns);
-	account_command = command;
-	account_start_ns = now;
+	if (likely(c->index == account_command))
+		return;
+	account_command = c->index;
+	elog_doing(c->name);
 }
 
+/* tcop__account -- within EXEC: what has passed goes to the command before. */
 void
 tcop__account(const Command *c)
 {
-	if (unlikely(c->index != account_command))
-	{
-		account_switch(c->index);
-		elog_doing(c->name);
-	}
+	uint64		now;
+
+	if (c->index == account_command)
+		return;
+	now = clock_ticks();
+	if (account_command >= 0)
+		stats_add(STAT_COMMAND_NSEC + account_command, clock_ticks_ns(now - account_ticks));
+	account_ticks = now;
+	account_doing(c);
+}
+
+/* account_limits -- once per turn: the settings may have changed. */
+static void
+account_limits(void)
+{
+	uint64		ns = UINT64_MAX;
+
+	if (set_slowlog_log_slower_than >= 0)
+		ns = (uint64) set_slowlog_log_slower_than * 1000;
+	if (set_latency_monitor_threshold > 0)
+		ns = Min(ns, (uint64) set_latency_monitor_threshold * 1000000);
+	account_slow_ticks = ns == UINT64_MAX ? ns : clock_ns_ticks(ns);
+}
+
+static void
+account_slow(Session *s, const Command *c, uint64 ns)
+{
+	uint64		us = ns / 1000;
+
+	if (set_slowlog_log_slower_than >= 0 && us >= (uint64) set_slowlog_log_slower_than && set_slowlog_max_len > 0 &&
+		(c->flags & CMD_SKIP_SLOWLOG) == 0)
+		slowlog_add(s, c, us);
+	latency_add((c->flags & CMD_FAST) != 0 ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, us);
+}
+
+/* account_run -- a run of the session's command has ended. */
+static inline void
+account_run(Session *s, bool done)
+{
+	const Command *c = s->command;
+	uint64		now = clock_ticks();
+	uint64		spent = now - account_ticks;
+	uint64		took = (c->flags & CMD_BLOCKING) != 0 ? spent : now - s->begun_ticks;
+
+	account_ticks = now;
+	stats_add(STAT_COMMAND_NSEC + c->index, clock_ticks_ns(spent));
+	if (unlikely(!done))
+		return;
+	stats_latency_add(c->index, clock_ticks_ns(took));
+	if (unlikely(took >= account_slow_ticks))
+		account_slow(s, c, clock_ticks_ns(took));
 }
 
 void
 tcop_turn_end(void)
 {
-	if (account_command >= 0)
-		account_switch(-1);
+	account_ticks = 0;
+}
+
+size_t
+tcop_region_size(void)
+{
+	return slowlog_size();
+}
+
+void
+tcop_region_init(void *region)
+{
+	slowlog_init(region);
 }
 
 void
@@ -76,6 +144,7 @@ tcop_start(uint32 worker)
 {
 	command_init();
 	stats_attach(worker);
+	clock_ticks_start();
 	tcop_now_us = clock_mono_us();
 	message_open(worker);
 }
@@ -84,6 +153,8 @@ void
 tcop_turn(uint64 now_us)
 {
 	tcop_now_us = now_us;
+	account_ticks = 0;
+	account_limits();
 	store_clock_turn();
 	notify_turn();
 }
@@ -170,7 +241,7 @@ command_begin(Session *s, const Command *c)
 	}
 	s->command = c;
 	s->last_command = (uint32) c->index + 1;
-	tcop__account(c);
+	account_doing(c);
 	if (unlikely(!command_arity_fits(c, s->argc) || c->run == NULL))
 		tcop__error_arity(s);
 	else if (unlikely(tcop_auth_required(s)) && (c->flags & CMD_NO_AUTH) == 0)
@@ -284,6 +355,7 @@ tcop_run(Session *s, const TcopRequest *request)
 		s->txn_tries = 0;
 		s->txn_changed = s->txn_refused = false;
 		s->next_armed = s->next_durability != SESSION_POLICY_SERVER;
+		s->begun_ticks = account_now();
 		if (unlikely(!command_begin(s, request->command)))
 		{
 			tcop__multi_refused(s);
@@ -301,13 +373,15 @@ tcop_run(Session *s, const TcopRequest *request)
 	}
 	else
 	{
-		tcop__account(s->command);
+		(void) account_now();
+		account_doing(s->command);
 		if (s->held)
 			tcop__hold_over(s);
 	}
 	store_use_snapshot(s->snapshot);
 	result = s->command->run(s);
 	store_use_snapshot(NULL);	/* nobody else's reading, and not what net does */
+	account_run(s, result == TCOP_DONE);
 	if (likely(result == TCOP_DONE))
 	{
 		if (unlikely(s->out.errors != s->out_errors))
@@ -471,6 +545,19 @@ void
 tcop__error_arity(Session *s)
 {
 	reply_error(&s->out, "ERR wrong number of arguments for '%s' command", s->command->name);
+}
+
+void
+tcop__error_help(Session *s)
+{
+	char		container[32];
+	size_t		i = 0;
+
+	for (const char *p = s->command->name; *p != '\0' && *p != '|' && i < sizeof(container) - 1; p++)
+		container[i++] = (char) (*p - 'a' + 'A');
+	container[i] = '\0';
+	reply_error(&s->out, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+				(int) Min((size_t) 128, s->argv[1].len), (const char *) s->argv[1].data, container);
 }
 
 /* error_store -- the command ends with this error and nothing else. */

@@ -646,3 +646,10 @@ settings_name(int index)
 	Verify(index >= 0 && index < SETTING_COUNT);
 	return settings__table[index].name;
 }
+
+const char *
+settings_live(int index)
+{
+	Verify(index >= 0 && index < SETTING_COUNT);
+	return live_layer[index];
+}

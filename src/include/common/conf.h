@@ -41,4 +41,17 @@ extern bool conf_quote(const char *value, char *quoted, size_t size) attribute_m
 extern bool conf_split(const char *option, char *name, size_t name_size, char *value, size_t value_size, char *err,
 					   size_t err_size) attribute_must_check;
 
+/*
+ * conf_rewrite -- the text of a file with some settings changed: the last line of
+ * each name gets the new value, its comment stays; a name without a line gets one
+ * behind the comment that shows its default ("#name = ..."), or at the end.  All
+ * else stays byte by byte.  To be freed.  Every value must fit conf_quote.
+ */
+typedef struct ConfChange
+{
+	const char *name;
+	const char *value;
+} ConfChange;
+extern char *conf_rewrite(const char *text, const ConfChange *change, int count) attribute_must_check;
+
 #endif

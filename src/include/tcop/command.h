@@ -42,8 +42,12 @@ enum
 	CMD_NO_MULTI = 1024,
 	CMD_ALLOW_BUSY = 2048,
 	CMD_PUBSUB = 4096,
+	CMD_LISTENER = 8192,		/* also in RESP2 open to a connection that has subscribed */
 	CMD_MAY_REPLICATE = 16384,	/* writes nothing, yet CLIENT PAUSE WRITE holds it */
-	CMD_LISTENER = 8192		/* also in RESP2 open to a connection that has subscribed */
+	CMD_SKIP_MONITOR = 32768,
+	CMD_SKIP_SLOWLOG = 65536,
+	CMD_NO_ASYNC_LOADING = 131072,
+	CMD_MOVABLE_KEYS = 262144
 };
 
 enum
@@ -52,8 +56,11 @@ enum
 	ACL_STRING = 2,
 	ACL_CONNECTION = 4,
 	ACL_DANGEROUS = 8,
-	ACL_BITMAP = 256,
-	ACL_TRANSACTION = 64
+	ACL_ADMIN = 16,
+	ACL_BITMAP = 32,
+	ACL_PUBSUB = 64,
+	ACL_TRANSACTION = 128,
+	ACL_SCRIPTING = 256
 };
 
 typedef struct Command

@@ -49,6 +49,7 @@ struct Session
 	const Command *command;			/* NULL: none, the next run begins one */
 	const BytePart *argv;
 	uint32		argc;
+	uint64		begun_ticks;		/* clock_ticks when it was run first */
 	uint64		out_start;			/* out.appended and out.errors when it began */
 	uint64		out_errors;
 	uint32		step;				/* where to go on; 0 at the beginning */

@@ -46,9 +46,12 @@
 	STATS_ERROR(TRYAGAIN) \
 	STATS_ERROR(CORRUPT) \
 	STATS_ERROR(SNAPSHOT) \
+	STATS_ERROR(EXECABORT) \
+	STATS_ERROR(BUSYKEY) \
+	STATS_ERROR(COMPACTED) \
 	STATS_ERROR(OTHER)
 
-#define STATS_COMMANDS_MAX 256
+#define STATS_COMMANDS_MAX 320
 
 enum
 {
@@ -66,6 +69,13 @@ enum
 	STATS_COUNT = STAT_COMMAND_REJECTED + STATS_COMMANDS_MAX
 };
 
+/*
+ * How long commands took, by kind of command: buckets of nanoseconds, the first up
+ * to 256, then four to each doubling; the last one is for 2^30 (1.07 seconds) and more.
+ */
+#define STATS_LATENCY_FIRST 8		/* log2 of the first bucket's end */
+#define STATS_LATENCY_BUCKETS (1 + 4 * (30 - STATS_LATENCY_FIRST) + 1)
+
 /* levels: not counted up, not reset */
 typedef struct StatsWorker
 {
@@ -77,6 +87,7 @@ typedef struct StatsWorker
 	_Atomic uint64 gated;				/* replies at the gate now */
 	_Atomic uint64 buffer_bytes;		/* of query and output buffers */
 	_Atomic uint32 event_method;		/* index into stats_event_methods; owner writes once */
+	_Atomic uint64 latency[STATS_COMMANDS_MAX][STATS_LATENCY_BUCKETS];	/* owner writes */
 } StatsWorker;
 
 typedef struct StatsShared
@@ -86,6 +97,7 @@ typedef struct StatsShared
 	_Atomic uint64 reset_wall_us;
 	_Atomic uint64 peak_memory;			/* highest used memory that INFO saw */
 	_Atomic uint64 base[STATS_COUNT];	/* sums at the last reset; whoever resets */
+	_Atomic uint64 latency_base[STATS_COMMANDS_MAX][STATS_LATENCY_BUCKETS];
 	StatsWorker worker[];
 } StatsShared;
 
@@ -102,10 +114,33 @@ extern void stats_count_error(const char *reply);	/* by the first word of an err
 extern const char *stats_error_word(int index);
 extern int stats_error_count(void);
 
+/* stats_latency -- of one command, over all workers, since the last reset; returns the number of calls. */
+extern uint64 stats_latency(int command, uint64 bucket[STATS_LATENCY_BUCKETS]);
+/* stats_latency_bound -- nanoseconds at which a bucket begins; its end is the beginning of the next. */
+extern uint64 stats_latency_bound(int bucket);
+/* stats_latency_percentile -- nanoseconds within which 'part' (0 to 1) of the calls were done. */
+extern double stats_latency_percentile(const uint64 bucket[STATS_LATENCY_BUCKETS], uint64 calls, double part);
+
+static inline int
+stats_latency_bucket(uint64 ns)
+{
+	int			power = 63 - __builtin_clzll(ns | 1);
+
+	if (power < STATS_LATENCY_FIRST)
+		return 0;
+	return Min(1 + 4 * (power - STATS_LATENCY_FIRST) + (int) (ns >> (power - 2) & 3), STATS_LATENCY_BUCKETS - 1);
+}
+
 static inline void
 stats_add(int which, uint64 n)
 {
 	figure_add(&stats_mine->value[which], n);
+}
+
+static inline void
+stats_latency_add(int command, uint64 ns)
+{
+	figure_add(&stats_mine->latency[command][stats_latency_bucket(ns)], 1);
 }
 
 #endif

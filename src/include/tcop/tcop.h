@@ -11,6 +11,9 @@
 #include "tcop/command.h"
 #include "tcop/session.h"
 
+/* region TCOP: what the commands of all workers share */
+extern size_t tcop_region_size(void);
+extern void tcop_region_init(void *region);
 /* tcop_start -- this worker is about to serve: command table, counters. */
 extern void tcop_start(uint32 worker);
 /* tcop_serve -- recovery has ended: commands on data may run; opens the base for reading, once.  False: not yet. */

@@ -38,6 +38,8 @@ extern bool tcop__arg_key(Session *s, uint32 i, StoreKey *key) attribute_must_ch
 extern bool tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error) attribute_must_check;
 /* tcop__arg_positive -- ... that is not negative. */
 extern bool tcop__arg_positive(Session *s, uint32 i, int64 *value) attribute_must_check;
+/* tcop__arg_db -- argument i as a database; false: the error is answered. */
+extern bool tcop__arg_db(Session *s, uint32 i, uint32 *db) attribute_must_check;
 static inline bool
 tcop__arg_is(const Session *s, uint32 i, const char *word)
 {
@@ -48,6 +50,7 @@ tcop__arg_is(const Session *s, uint32 i, const char *word)
 extern bool tcop__too_many(Session *s);
 extern void tcop__error_syntax(Session *s);
 extern void tcop__error_arity(Session *s);
+extern void tcop__error_help(Session *s);	/* "unknown subcommand or wrong number of arguments" */
 
 /*
  * tcop__status -- what a store function said: true for STORE_OK; else *result is
@@ -205,8 +208,13 @@ extern TcopResult tcop__read_several(Session *s, bool with_values);
 struct CheckpointStatus;
 extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
-/* tcop__account -- from now on time goes to this command. */
+/* tcop__account -- from now on time goes to this command, until another one or the end of the run. */
 extern void tcop__account(const Command *c);
+/* server commands: parts of one another */
+extern TcopResult tcop__debug_object(Session *s);
+/* tcop__reply_categories -- the names of all ACL categories; tcop__reply_category -- the commands of one; false: there is no such. */
+extern void tcop__reply_categories(Output *o);
+extern bool tcop__reply_category(Output *o, const void *name, size_t len) attribute_must_check;
 
 /* tcop__snapshot_drop -- the session's snapshot is closed; harmless without one. */
 extern void tcop__snapshot_drop(Session *s);

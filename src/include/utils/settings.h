@@ -19,6 +19,7 @@ enum { HUGE_PAGES_OFF, HUGE_PAGES_TRY, HUGE_PAGES_ON };
 enum { IO_METHOD_IO_URING, IO_METHOD_SYNC };
 enum { EVENT_METHOD_IO_URING, EVENT_METHOD_EPOLL };
 enum { PREWARM_SETTING_OFF, PREWARM_SETTING_BACKGROUND };
+enum { DEBUG_COMMAND_NO, DEBUG_COMMAND_LOCAL, DEBUG_COMMAND_YES };
 enum { DURABILITY_IMMEDIATE, DURABILITY_GROUP, DURABILITY_PERIODIC, DURABILITY_NONE };
 
 typedef enum SettingContext
@@ -61,6 +62,8 @@ extern bool settings_set(const char *name, const char *value, bool dry_run, char
 extern bool settings_get(const char *name, char *value, size_t size) attribute_must_check;
 extern int settings_count(void);
 extern const char *settings_name(int index);
+/* settings_live -- the text that CONFIG SET gave this setting, as far as this process knows; NULL: none. */
+extern const char *settings_live(int index);
 /* settings_write_sample -- the commented artery.conf; settings_write_doc -- doc/settings.md. */
 extern void settings_write_sample(FILE *out);
 extern void settings_write_doc(FILE *out);

@@ -48,6 +48,7 @@
 #include "storage/ipc/procsignal.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
+#include "utils/latency.h"
 #include "utils/settings.h"
 
 #include <errno.h>
@@ -340,6 +341,7 @@ flush_upto(Lsn to)
 	wal__wake_waiters(to);
 	FAULT_POINT("wal-after-wake");
 	elapsed = clock_mono_us() - begun;
+	latency_add(LATENCY_AOF_FSYNC_ALWAYS, elapsed);
 	count(&wal_shared->flush_us_total, elapsed);
 	count(&wal_shared->flush_us_histogram[log2_bucket(elapsed, lengthof(wal_shared->flush_us_histogram))], 1);
 	count(&wal_shared->group_size_histogram[log2_bucket((to - flushed) / 64, lengthof(wal_shared->group_size_histogram))], 1);

@@ -33,6 +33,7 @@ typedef enum RegionId
 	REGION_PROCS,		/* ProcSlot[] (proc.h) */
 	REGION_EPOCH,		/* EpochShared (epoch.h) */
 	REGION_SETTINGS,	/* SettingsShared */
+	REGION_LATENCY,		/* LatencyShared (utils): the latency monitor */
 	REGION_STORE,		/* StoreShared (access/store): root slot, map, counters, scan cursors */
 	REGION_CHECKPOINT,	/* CheckpointShared (access/store): requests, results, progress */
 	REGION_EVICT,		/* EvictShared (access/store): pressure, prewarm */
@@ -40,6 +41,7 @@ typedef enum RegionId
 	REGION_WAL,			/* WalShared (access/wal): positions, segment table */
 	REGION_NET,			/* NetShared (net): client table */
 	REGION_MESSAGES,	/* tcop: subscriptions, rings between workers */
+	REGION_TCOP,		/* what commands of all workers share (tcop): the slow log */
 	REGION_HEAP,		/* MemShared (storage/mem): class lists, per-process caches */
 	REGION_WAL_RING,	/* wal_buffers bytes, 2 MiB aligned */
 	REGION_BUFFERS,		/* buffer_pool_size bytes and what manages them (storage/buffer); reserved by buffer_init */
