@@ -78,6 +78,11 @@ struct Session
 	struct PubSub *pubsub;			/* subscriptions; NULL: none */
 	struct StoreSnapshot *snapshot;		/* what reads speak of; NULL: the present */
 
+	/* CLIENT REPLYLSN */
+	bool		reply_lsn;			/* replies to writes carry their LSN */
+	struct OutChunk *reply_begin;	/* of the command that runs: its reply begins here; NULL: it needs no place in front */
+	Lsn			lsn_before;			/* last_write_lsn when it began */
+
 	/* for net */
 	bool		close_after_reply;
 	bool		close_now;
@@ -86,6 +91,7 @@ struct Session
 };
 
 #define LSN_MAX UINT64_MAX
+#define LSN_WAKE (UINT64_MAX - 1)	/* wait_lsn: no LSN ends the wait, but something soon will: tcop_feed_turn */
 
 extern void session_init(Session *s, ClientEntry *entry, bool is_unix);
 extern void session_destroy(Session *s);		/* also stops a command that is under way */

@@ -55,6 +55,10 @@ wal__record_size(uint32 length)
 	return AlignUp((uint64) length, 8);
 }
 
+/* the named consumers' part of region WAL */
+extern size_t wal__keep_size(void);
+extern void wal__keep_init(void *part);
+
 /* wal__reserve_pad -- a VOID from insert to a block's end, for wal_pad_flush; walwriter; false: no space for it. */
 extern bool wal__reserve_pad(WalReservation *r);
 /* wal__ring_at -- address of an LSN in the ring, and how many bytes lie contiguous there. */
