@@ -117,6 +117,99 @@ subtest 'databases' => sub {
 	is_deeply(facts($all), facts((changes($other, $from))[0]), 'and one by one');
 };
 
+subtest 'SWAPDB' => sub {
+	my ($eight, $nine) = map { my $c = $node->connect; $c->cmd('SELECT', $_); $c } 8, 9;
+	my $from = flushed();
+	$eight->cmd('SET', 'who', 'first eight');
+	$nine->cmd('SET', 'who', 'first nine');
+	$client->cmd('SWAPDB', 9, 8);
+	$eight->cmd('SET', 'then', 'in eight');
+	$nine->cmd('SET', 'then', 'in nine');
+	my $middle = flushed();
+	$client->cmd('SWAPDB', 8, 9);
+	$eight->cmd('SET', 'last', 'in eight');
+	is_deeply(facts((follow($eight, $from, 'COUNT', $_))[0]),
+		[['set', 'who', 'first eight'], ['swap', undef, 9], ['set', 'then', 'in eight'], ['swap', undef, 9], ['set', 'last', 'in eight']],
+		"each change under the database that it was made in ($_ at a time)") for 100, 1, 2;
+	is_deeply(facts((follow($nine, $from))[0]),
+		[['set', 'who', 'first nine'], ['swap', undef, 8], ['set', 'then', 'in nine'], ['swap', undef, 8]], 'the other one');
+	is_deeply(facts((follow($eight, $middle))[0]), [['swap', undef, 9], ['set', 'last', 'in eight']], 'from the middle on');
+	is_deeply(facts((follow($client, $from))[0]), [], 'others do not hear of it');
+	my $wait = $node->connect;
+	$wait->cmd('SELECT', 9);
+	$wait->send('CHANGES', '$', 'BLOCK', 0, 'PREFIX', 'x');
+	poll_until(sub { $client->cmd('INFO', 'clients') =~ /^blocked_clients:1\r$/m }) or die;
+	$client->cmd('SWAPDB', 8, 9);
+	is($wait->recv(10)->[0][1], 'swap', 'it wakes who waits');
+	# over a restart, when the map is that of the control file
+	$client->cmd('CHECKPOINT');
+	$eight->cmd('FLUSHDB');
+	$node->restart;
+	$client = $node->connect;
+	$eight  = $node->connect;
+	$eight->cmd('SELECT', 8);
+	is_deeply([@{facts((follow($eight, $from))[0])}[0 .. 6]],
+		[['set', 'who', 'first eight'], ['swap', undef, 9], ['set', 'then', 'in eight'], ['swap', undef, 9], ['set', 'last', 'in eight'], ['swap', undef, 9], ['flush', undef, undef]],
+		'after a restart all is as it was');
+};
+
+subtest 'transactions' => sub {
+	my $from = flushed();
+	$client->cmd('SET', 'before', 1);
+	$client->cmd('MULTI');
+	$client->cmd('SET', "t/$_", $_) for 1 .. 20;
+	$client->cmd('DEL', 'before');
+	$client->cmd('EXEC');
+	$client->cmd('MSET', 'm/1', 1, 'm/2', 2, 'm/3', 3);
+	$client->cmd('RENAME', 'm/1', 'm/4');
+	my ($all) = changes($client, $from);
+	is($all->[0][2], 'before', 'what was before');
+	my %lsn = map { $_->[0] => 1 } @{$all}[1 .. 21];
+	is(scalar(keys %lsn), 1, 'all of a transaction have one lsn');
+	my %version = map { $_->[3] => 1 } @{$all}[1 .. 21];
+	is(scalar(keys %version), 1, '... and one version');
+	is_deeply([sort map { "@{$_}[1, 2]" } @{$all}[1 .. 21]], [sort 'del before', map { "set t/$_" } 1 .. 20], '... and are all there');
+	is_deeply([sort map { "@{$_}[1, 2]" } @{$all}[22 .. $#$all]], [sort 'del m/1', 'set m/4', map { "set m/$_" } 1 .. 3], 'MSET and RENAME are transactions');
+	my ($first, $next) = changes($client, $from, 'COUNT', 10);
+	is(scalar @$first, 1, 'a transaction is not split: it waits for the next reply');
+	my ($second, $then) = changes($client, $next, 'COUNT', 10);
+	is(scalar @$second, 21, '... which it may make longer than COUNT');
+	my ($third) = changes($client, $then, 'COUNT', 4);
+	is(scalar @$third, 3, 'a shorter one');
+	my ($some) = changes($client, $from, 'PREFIX', 't/1', 'COUNT', 5);
+	is(scalar @$some, 11, 'what a prefix leaves of it comes together, too');
+	my ($again) = follow($client, $from, 'COUNT', 1);
+	is_deeply($again, $all, 'in steps of one the same');
+	# what comes to nothing
+	my $quiet = flushed();
+	$client->cmd('MULTI');
+	$client->cmd('SET', 'x', 1);
+	$client->cmd('DISCARD');
+	is_deeply([changes($client, $quiet)], [[], flushed()], 'DISCARD leaves no change');
+	# within MULTI nobody waits
+	$client->cmd('MULTI');
+	$client->cmd('CHANGES', '$', 'BLOCK', 0);
+	$client->cmd('CHANGES', $from, 'COUNT', 1);
+	my $exec = $client->cmd('EXEC');
+	is_deeply([$exec->[0], $exec->[1][0][2]], [[flushed()], 'before'], 'BLOCK within MULTI does not wait');
+	# large ones
+	my $big = flushed();
+	$client->cmd('MULTI');
+	$client->cmd('SET', "big/$_", 'b' x 2000) for 1 .. 100;
+	$client->cmd('EXEC');
+	my ($large) = follow($client, $big, 'COUNT', 1);
+	is(scalar @$large, 100, 'a large one');
+	is(scalar(keys %{{map { $_->[2] => 1 } @$large}}), 100, '... each key once');
+};
+
+subtest 'deadlines' => sub {
+	my $from = flushed();
+	$client->cmd('SET', 'e', 'value', 'PX', 100_000);
+	$client->cmd('PEXPIRE', 'e', 200_000);
+	$client->cmd('PERSIST', 'e');
+	is_deeply(facts((changes($client, $from))[0]), [(['set', 'e', 'value']) x 3], 'a new deadline is a new version of the same value');
+};
+
 subtest 'long values' => sub {
 	my $from   = flushed();
 	my @values = map { chr(ord('a') + $_) x (100_000 + $_) } 0 .. 30;

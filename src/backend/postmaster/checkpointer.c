@@ -107,5 +107,6 @@ checkpointer_main(void)
 		latch_sleep(LOOK_AROUND_US);
 		proc_set_wait(WAIT_NONE);
 	}
+	wal_consumers_stop();
 	checkpoint_shutdown(!proc_stop_fast);
 }

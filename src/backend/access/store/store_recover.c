@@ -529,6 +529,7 @@ store_recover(const char *data_dir)
 	control_read(data_dir, &control);
 	base_check(data_dir, control.system_id, &control.base);
 	seg_control->system_id = control.system_id;
+	wal_consumers_load(data_dir);
 	ereport(LOG, "%s: system %016llx, timeline %u, redo from %" LSN_FORMAT, control_state_name(control.state),
 			(unsigned long long) control.system_id, control.timeline, LSN_ARGS(control.cut));
 	if ((uint64) set_wal_segment_size != control.wal_segment_size)
@@ -557,7 +558,6 @@ store_recover(const char *data_dir)
 	if (result.next_start != result.end)
 		remember_gap(&control, result.end, result.next_start);
 	publish_gaps(&control);
-	wal_consumers_load(data_dir);
 	control.state = CONTROL_RUNNING;
 	control.flushed = result.end;
 	control.written_wall_us = clock_wall_us();

@@ -365,6 +365,12 @@ wal_consumers_save(void)
 	tell_left_behind();
 }
 
+void
+wal_consumers_stop(void)
+{
+	(void) save();				/* it has been logged; the file says where they stood before */
+}
+
 /* lower -- keep from there, if that is not too far back. */
 static Lsn
 lower(Lsn keep, Lsn position, Lsn bound)

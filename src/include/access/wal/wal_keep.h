@@ -43,6 +43,7 @@ extern bool wal_consumers_saved(uint64 change, int *error);
 /* ---- the checkpointer ---- */
 /* wal_consumers_save -- in every turn of its loop: writes the file when something waits for it, else once a second if positions have moved; tells of who was left behind. */
 extern void wal_consumers_save(void);
+extern void wal_consumers_stop(void);		/* once more, before an orderly end */
 /* wal_keep_from -- log from there on is kept: 'below', or less for the sake of consumers. */
 extern Lsn wal_keep_from(Lsn below);
 
