@@ -273,6 +273,17 @@ wal_feed_poll(void)
 	}
 }
 
+void
+wal__feeds_close(void)
+{
+	while (feeds.in_flight > 0)
+		wal_feed_poll();
+	file_queue_destroy(feeds.queue);
+	while (feeds.windows > 0)
+		free(feeds.window[--feeds.windows]);
+	memset(&feeds, 0, sizeof(feeds));
+}
+
 /* start -- a read into 'buf'; what: its purpose. */
 static WalFeedStatus
 start(WalFeed *f, Reading what, void *buf, uint64 len, uint64 offset)

@@ -70,6 +70,9 @@ extern void wal__wake_waiters(Lsn flushed);
 /* wal__raise -- CAS max; true if raised. */
 extern bool wal__raise(_Atomic uint64 *word, uint64 value);
 
+/* wal__feeds_close -- unit tests: this thread's queue and the windows kept for later feeds; all feeds are closed. */
+extern void wal__feeds_close(void);
+
 /* ---- files ---- */
 extern const char *wal__directory(void);		/* DIR/wal of this server */
 extern void wal__segment_path(char *path, size_t size, const char *wal_dir, Lsn first_lsn);
