@@ -73,8 +73,6 @@ check_base(const ControlData *data)
 static const char *
 check_map(const WalMapBody *map)
 {
-	if (map->reserved != 0)
-		return "its reserved bytes are not zero";
 	for (int i = 0; i < DATABASE_COUNT; i++)
 	{
 		if (map->tree_id[i] == 0)

@@ -124,7 +124,7 @@ change_of(uint8 type, uint8 flags, uint16 key_len, uint64 value_len, const uint8
 	if (head > body_len - *at || value_len > body_len - *at - head)
 		return false;
 	if (type == WAL_PUT || type == WAL_DELETE ? key_len < 4
-		: key_len != 0 || value_len != (type == WAL_MAP ? sizeof(WalMapBody) : sizeof(uint64)))
+		: key_len != 0 || value_len != (type == WAL_MAP ? sizeof(WalMapRecord) : sizeof(uint64)))
 		return false;
 	out->type = type;
 	out->flags = flags;
@@ -164,4 +164,28 @@ wal_next_change(const WalRecordHeader *h, const uint8 *body, size_t body_len, si
 		return false;
 	*bad = !change_of(head.type, head.flags, head.key_len, head.value_len, body, body_len, at, out);
 	return !*bad;
+}
+
+uint32
+wal_change_tree(const WalChange *change)
+{
+	uint32		big_endian;
+
+	memcpy(&big_endian, change->key, sizeof(big_endian));
+	return __builtin_bswap32(big_endian);
+}
+
+bool
+wal_map_changed(const WalMapRecord *map, uint32 db, uint32 *swapped_with)
+{
+	uint32		before = map->before[db];
+	uint32		after = map->map.tree_id[db];
+
+	*swapped_with = DATABASE_COUNT;
+	if (before == after)
+		return false;
+	for (uint32 d = 0; d < DATABASE_COUNT; d++)
+		if (d != db && map->before[d] == after && map->map.tree_id[d] == before)
+			*swapped_with = d;
+	return true;
 }

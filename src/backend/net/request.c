@@ -149,6 +149,8 @@ park(Conn *c, TcopResult result)
 		case TCOP_WAIT:
 			/* whoever waits asks for the flush, whatever the policy was */
 			net__worker.want[WAL_NOW] = Max(net__worker.want[WAL_NOW], c->session.last_write_lsn);
+			if (c->session.wait_lsn < LSN_WAKE)
+				net__worker.want[WAL_NOW] = Max(net__worker.want[WAL_NOW], c->session.wait_lsn);
 			net__conn_queue(c, QUEUE_WAIT);
 			break;
 	}

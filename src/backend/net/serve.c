@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "access/base/base_read.h"
+#include "access/wal/wal_feed.h"
 #include "net/net.h"
 #include "net/net_internal.h"
 #include "storage/ipc/latch.h"
@@ -146,6 +147,7 @@ net__on_watch(int which)
 	{
 		case WATCH_LATCH:
 		case WATCH_BASE:
+		case WATCH_FEED:
 			break;				/* the turn that follows looks at everything */
 		case WATCH_HANDOVER:
 			net__worker.handover_waiting = true;
@@ -376,6 +378,23 @@ resume_memory(void)
 	resume_all(QUEUE_MEMORY);
 }
 
+/* feed_turn -- new log is looked at once for all who wait for changes, and reads of older log are reaped. */
+static void
+feed_turn(void)
+{
+	NetWorker  *w = &net__worker;
+
+	w->feed_more = false;
+	if (w->parked[QUEUE_WAIT] == 0 && wal_feed_in_flight() == 0)
+		return;
+	w->feed_more = tcop_feed_turn();
+	if (!w->feed_watched && wal_feed_fd() >= 0)
+	{
+		net__event->watch(WATCH_FEED, wal_feed_fd());
+		w->feed_watched = true;
+	}
+}
+
 static void
 resume_parked(void)
 {
@@ -399,6 +418,7 @@ resume_parked(void)
 		resume_all(QUEUE_WAL);
 	if (w->parked[QUEUE_MAP] > 0)
 		resume_all(QUEUE_MAP);
+	feed_turn();
 	if (w->parked[QUEUE_WAIT] > 0)
 		resume_waiting();
 }
@@ -503,7 +523,7 @@ next_deadline(void)
 	uint64		sleep = SLEEP_MAX_US;
 	Conn	   *c;
 
-	if (w->parked[QUEUE_READY] > 0 || w->handover_waiting || w->messages)
+	if (w->parked[QUEUE_READY] > 0 || w->handover_waiting || w->messages || w->feed_more)
 		return 0;
 	if (w->parked[QUEUE_MAP] > 0)
 		sleep = MAP_POLL_US;
@@ -531,12 +551,15 @@ lowest_wait(void)
 {
 	NetWorker  *w = &net__worker;
 	Lsn			lowest = net__gate_lowest();
+	Lsn			feed = tcop_feed_wait();
 	Conn	   *c;
 
 	if (w->parked[QUEUE_WAL] > 0)
 		return 1;
+	if (feed != LSN_NONE && (lowest == LSN_NONE || feed < lowest))
+		lowest = feed;
 	TAILQ_FOREACH(c, &w->queue[QUEUE_WAIT], queue_link)
-		if (c->session.wait_lsn != LSN_MAX && (lowest == LSN_NONE || c->session.wait_lsn < lowest))
+		if (c->session.wait_lsn < LSN_WAKE && (lowest == LSN_NONE || c->session.wait_lsn < lowest))
 			lowest = c->session.wait_lsn;
 	return lowest;
 }
@@ -553,7 +576,7 @@ sleep_until_something(void)
 	if (timeout_us > 0 && lsn != LSN_NONE)
 	{
 		waiting = true;
-		if (!wal_wait_begin(lsn, (uint32) w->gated_replies + w->parked[QUEUE_WAIT]) ||
+		if (!wal_wait_begin(lsn, (uint32) w->gated_replies + w->parked[QUEUE_WAIT] - tcop_feed_blocked()) ||
 			(w->parked[QUEUE_WAL] > 0 && log_progressed()))
 			timeout_us = 0;
 	}

@@ -12,6 +12,7 @@
 #include "postmaster/children.h"
 #include "access/store/checkpoint.h"
 #include "access/wal/wal.h"
+#include "access/wal/wal_keep.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
 #include "storage/ipc/procsignal.h"
@@ -41,6 +42,7 @@ static bool
 beside(void)
 {
 	look_after();
+	wal_consumers_save();
 	for (int i = 0; i < SEGMENT_STEPS && wal_segments_prepare(); i++)
 		continue;
 	return !proc_stop_fast;
@@ -54,6 +56,7 @@ work(void)
 
 	elog_doing("preparing log segments");
 	more = wal_segments_prepare();
+	wal_consumers_save();
 	if (checkpoint_due())
 	{
 		elog_doing("checkpoint");
@@ -104,5 +107,6 @@ checkpointer_main(void)
 		latch_sleep(LOOK_AROUND_US);
 		proc_set_wait(WAIT_NONE);
 	}
+	wal_consumers_stop();
 	checkpoint_shutdown(!proc_stop_fast);
 }

@@ -13,7 +13,8 @@
 #include "access/base/base_read.h"
 #include "access/store/checkpoint.h"
 #include "access/store/evict.h"
-#include "access/wal/wal.h"
+#include "access/wal/wal_feed.h"
+#include "access/wal/wal_keep.h"
 #include "common/version.h"
 #include "storage/buffer/buffer.h"
 #include "storage/ipc/epoch.h"
@@ -608,6 +609,25 @@ info_artery(Session *s, Text *t)
 	info_artery_processes(t);
 }
 
+/* info_feed -- who reads the log, and what is kept for them. */
+static void
+info_feed(Session *s, Text *t)
+{
+	WalConsumer consumer[WAL_CONSUMERS];
+	uint32		count = 0;
+	Lsn			flushed = wal_flushed_lsn();
+	Lsn			oldest = wal_feed_oldest();
+
+	(void) s;
+	if (wal_consumers_copy(consumer, &count) != WAL_CONSUMER_OK)
+		count = 0;				/* somebody has stood at the table for long */
+	add(t, "# feed\r\nwal_keep_size:%llu\r\nwal_oldest_lsn:%llu\r\nconsumers:%u\r\n", (ull) set_wal_keep_size, (ull) oldest,
+		count);
+	for (uint32 i = 0; i < count; i++)
+		add(t, "consumer%u:name=%s,position=%llu,lag=%llu,lost=%d\r\n", i, consumer[i].name, (ull) consumer[i].position,
+			(ull) (flushed - Min(consumer[i].position, flushed)), consumer[i].position < oldest);
+}
+
 typedef struct Section
 {
 	const char *name;
@@ -629,6 +649,7 @@ static const Section sections[] = {
 	{"latencystats", info_latencystats, false},
 	{"cluster", info_cluster, true},
 	{"keyspace", info_keyspace, true},
+	{"feed", info_feed, true},
 	{"artery", info_artery, true},
 };
 

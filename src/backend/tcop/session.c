@@ -54,6 +54,7 @@ session_reset(Session *s)
 	s->next_durability = SESSION_POLICY_SERVER;
 	s->next_armed = false;
 	s->reply_mode = REPLY_ON;
+	s->reply_lsn = false;
 	/* relaxed: flags for people; ours to write */
 	atomic_fetch_and_explicit(&s->entry->flags, ~(uint32) (CLIENT_FLAG_NO_EVICT | CLIENT_FLAG_NO_TOUCH), memory_order_relaxed);
 }

@@ -306,12 +306,38 @@ txn_drop(Session *s)
 	s->txn_body_done = false;
 }
 
+/* begin_lsn -- CLIENT REPLYLSN: the command may write: a place in front of its reply. */
+static void
+begin_lsn(Session *s)
+{
+	s->lsn_before = s->last_write_lsn;
+	s->reply_begin = output_begin(&s->out);
+}
+
+/* end_lsn -- a command that wrote says where: an attribute stands before its reply. */
+static void
+end_lsn(Session *s)
+{
+	char		text[48];
+	int			len;
+
+	if (s->last_write_lsn != s->lsn_before && s->out.proto >= 3)
+	{
+		len = snprintf(text, sizeof(text), "|1\r\n$3\r\nlsn\r\n:%llu\r\n", (unsigned long long) s->last_write_lsn);
+		output_insert(&s->out, s->reply_begin, text, (size_t) len);
+	}
+	output_end(&s->out, s->reply_begin);
+	s->reply_begin = NULL;
+}
+
 /* command_end -- what net wants to know of it, then the session is ready for the next. */
 static void
 command_end(Session *s)
 {
 	s->policy = session_policy(s);
 	s->reply_gate = s->policy == DURABILITY_IMMEDIATE || s->policy == DURABILITY_GROUP ? s->gate : LSN_NONE;
+	if (unlikely(s->reply_begin != NULL))
+		end_lsn(s);
 	if (unlikely(s->reply_mode != REPLY_ON) && reply_dropped(s))
 		output_cut(&s->out, s->out_start);
 	output_trim(&s->out);
@@ -368,6 +394,8 @@ tcop_run(Session *s, const TcopRequest *request)
 			return TCOP_DONE;
 		}
 		stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
+		if (unlikely(s->reply_lsn) && (s->command->flags & CMD_READONLY) == 0)
+			begin_lsn(s);
 		if ((s->command->flags & CMD_DENYOOM) != 0 && unlikely(tcop__hold(s)))
 			return TCOP_LATER;
 	}

@@ -83,6 +83,17 @@ print_checkpoint(const char *info)
 		(void) printf("last_checkpoint_error: %s\n", text);
 }
 
+/* print_consumers -- who reads the log, and how far behind. */
+static void
+print_consumers(const char *info)
+{
+	char		name[32];
+	char		text[512];
+
+	for (int i = 0; (void) snprintf(name, sizeof(name), "consumer%d", i), ctl_info_value(info, name, text, sizeof(text)); i++)
+		(void) printf("consumer: %s\n", text);
+}
+
 /* print_info -- of INFO's text the lines that say what a person wants to know at a glance. */
 static void
 print_info(const char *info)
@@ -99,6 +110,7 @@ print_info(const char *info)
 	print_base(info);
 	print_pool(info);
 	print_checkpoint(info);
+	print_consumers(info);
 	if (ctl_info_value(info, "prewarm", value, sizeof(value)))
 		(void) printf("prewarm: %s\n", value);
 }

@@ -20,7 +20,8 @@
  * The record ends at AlignUp(lsn + length, 8): that is the version it gives.
  *
  * Bodies: PUT key [expiry u64 if flags & WAL_FLAG_EXPIRY] value · DELETE key ·
- * MAP (see WalMapBody) · CLOCK u64 microseconds since 1970 · VOID nothing that counts.
+ * MAP (see WalMapRecord) · CLOCK u64 microseconds since 1970 · VOID nothing that counts.
+ * wal_next_change reads them.
  */
 #ifndef ARTERY_COMMON_WAL_FORMAT_H
 #define ARTERY_COMMON_WAL_FORMAT_H
@@ -73,7 +74,7 @@ typedef struct WalMapBody
 {
 	uint32		tree_id[DATABASE_COUNT];	/* 0: the database is empty and has no tree yet */
 	uint32		next_tree_id;				/* never used before */
-	uint32		reserved;
+	uint32		last;						/* wal_map_last: where the newest MAP record up to then begins; 0: there is none */
 } WalMapBody;
 
 /*
@@ -84,13 +85,50 @@ typedef struct WalMapBody
 #define SYSTEM_TREE_DEADLINES UINT32_C(0xffffff01)
 
 /*
+ * WalMapRecord -- the body of MAP.  map.last leads to the MAP record before this
+ * one, and 'before' says what the map was until then: so who stands anywhere in the
+ * log finds the map that holds there by going back from the newest record, and
+ * needs no record older than where he stands.
+ */
+typedef struct WalMapRecord
+{
+	WalMapBody	map;
+	uint32		before[DATABASE_COUNT];
+} WalMapRecord;
+static_assert(sizeof(WalMapRecord) == 136, "MAP record");
+
+/*
+ * wal_map_last -- the low 32 bits of lsn / 8 name one position within 32 GiB below
+ * 'here'.  Further back they mislead: whoever goes there must find a MAP record
+ * that says so itself, by position and checksum.
+ */
+static inline uint32
+wal_map_last_make(Lsn lsn)
+{
+	return (uint32) (lsn >> 3);
+}
+
+static inline Lsn
+wal_map_last(uint32 last, Lsn here)
+{
+	Lsn			words = here >> 3;
+	Lsn			lsn = (words & ~UINT64_C(0xffffffff)) | last;
+
+	if (last == 0)
+		return LSN_NONE;
+	if (lsn >= words)
+		lsn = lsn > UINT64_C(0xffffffff) ? lsn - UINT64_C(0x100000000) : 0;
+	return lsn << 3;
+}
+
+/*
  * A TXN's body: change after change, without padding; each a WalTxnChange, then the
  * key, the expiry (u64) if flags & WAL_FLAG_EXPIRY, the value.  All of them have the
  * record's end as their version.  key_len of the record's header is 0.
  */
 typedef struct WalTxnChange
 {
-	uint8		type;			/* WAL_PUT, WAL_DELETE or WAL_MAP (a WalMapBody as its value, no key) */
+	uint8		type;			/* WAL_PUT, WAL_DELETE or WAL_MAP (a WalMapRecord as its value, no key) */
 	uint8		flags;			/* WAL_FLAG_* */
 	uint16		key_len;		/* 4 + user's bytes */
 	uint32		value_len;
@@ -132,6 +170,14 @@ extern bool wal_segment_parse_name(const char *name, Lsn *first_lsn);
 extern uint32 wal_record_crc(uint32 body_crc, const WalRecordHeader *h, uint64 seed);
 extern void wal_segment_header_seal(WalSegmentHeader *h);
 extern bool wal_segment_header_valid(const WalSegmentHeader *h, const char **why);
+/*
+ * wal_map_changed -- what a MAP record means for a database; false: nothing.
+ * *swapped_with: the one that it changed places with; DATABASE_COUNT: it was emptied.
+ */
+extern bool wal_map_changed(const WalMapRecord *map, uint32 db, uint32 *swapped_with) attribute_must_check;
+/* wal_change_tree -- the tree of a PUT's or DELETE's key; the user's bytes follow. */
+extern uint32 wal_change_tree(const WalChange *change);
+#define WAL_TREE_BYTES 4
 /*
  * wal_next_change -- the changes of a PUT, DELETE, MAP, CLOCK (its value) or TXN record, one after the
  * other: *at is 0 before the first.  False: there are no more; *bad: the body is not what its header says.

@@ -139,6 +139,8 @@ typedef struct NetWorker
 	uint64		memory_retry_us;	/* QUEUE_MEMORY runs again then */
 	bool		messages;		/* more of other workers' messages may be there */
 	bool		serving;		/* tcop_serve has said so: the base is open and watched */
+	bool		feed_watched;	/* reads of the log wake us */
+	bool		feed_more;		/* there is log left to offer to those who wait for changes */
 	Lsn			want[WAL_PERIODIC + 1];	/* by urgency: highest LSN of this turn */
 	uint64		gated_replies;	/* at the gate now */
 	uint64		in_bytes;		/* of request buffers */
@@ -177,7 +179,7 @@ extern void net__gate_forget(Conn *c);
 extern uint64 net__gate_end(Conn *c);			/* output position behind the last complete reply */
 
 /* ---- event back ends ---- */
-enum { WATCH_LATCH, WATCH_HANDOVER, WATCH_POSTMASTER, WATCH_BASE, WATCH_COUNT };
+enum { WATCH_LATCH, WATCH_HANDOVER, WATCH_POSTMASTER, WATCH_BASE, WATCH_FEED, WATCH_COUNT };
 
 typedef struct EventOps
 {

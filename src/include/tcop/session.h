@@ -82,6 +82,10 @@ struct Session
 	/* pushes (tcop/message.c) */
 	bool		push_reply;			/* the reply of the command that runs is a push: CLIENT REPLY does not hold it back */
 	struct Late *late;				/* came while a command was under way: net calls tcop_push_late when it has ended; NULL: none */
+	/* CLIENT REPLYLSN */
+	bool		reply_lsn;			/* replies to writes carry their LSN */
+	struct OutChunk *reply_begin;	/* of the command that runs: its reply begins here; NULL: it needs no place in front */
+	Lsn			lsn_before;			/* last_write_lsn when it began */
 
 	/* for net */
 	bool		close_after_reply;
@@ -91,6 +95,7 @@ struct Session
 };
 
 #define LSN_MAX UINT64_MAX
+#define LSN_WAKE (UINT64_MAX - 1)	/* wait_lsn: no LSN ends the wait, but something soon will: tcop_feed_turn */
 
 extern void session_init(Session *s, ClientEntry *entry, bool is_unix);
 extern void session_destroy(Session *s);		/* also stops a command that is under way */

@@ -61,6 +61,14 @@ extern size_t tcop_messages_size(void);			/* region MESSAGES */
 extern void tcop_messages_init(void *region);
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
+/*
+ * tcop_feed_turn -- once per turn while anything waits (TCOP_WAIT) or reads the log:
+ * offers what has become durable to those who wait for changes; whoever can go on
+ * gets wait_lsn 0.  true: there is more to look at, do not sleep.
+ */
+extern bool tcop_feed_turn(void);
+extern Lsn tcop_feed_wait(void);		/* the least 'flushed' at which tcop_feed_turn has something to do; 0: none */
+extern uint32 tcop_feed_blocked(void);	/* sessions in TCOP_WAIT that want no flush */
 /* tcop_auth_required -- does this session still have to give a password? */
 extern bool tcop_auth_required(const Session *s);
 /* tcop_write_commands_doc -- doc/commands.md.  Any process. */

@@ -6,6 +6,7 @@
 #define ARTERY_TCOP_TCOP_INTERNAL_H
 
 #include "access/store/store.h"
+#include "access/wal/wal_keep.h"
 #include "tcop/command.h"
 #include "tcop/number.h"
 #include "tcop/output.h"
@@ -48,6 +49,15 @@ tcop__arg_is(const Session *s, uint32 i, const char *word)
 /* tcop__too_many -- more words than a command about the server, which is done in one run, may have; then that is answered. */
 #define TCOP_WORDS_MAX 1024
 extern bool tcop__too_many(Session *s);
+/* tcop__arg_lsn -- argument i as a position in the log; tcop__arg_timeout -- as milliseconds from now, 0 for ever.  False: the error is answered. */
+extern bool tcop__arg_lsn(Session *s, uint32 i, Lsn *lsn) attribute_must_check;
+extern bool tcop__arg_timeout(Session *s, uint32 i, uint64 *deadline_us) attribute_must_check;
+/* tcop__arg_consumer -- argument i as a consumer's name, into 'name' (WAL_CONSUMER_NAME_MAX bytes). */
+extern bool tcop__arg_consumer(Session *s, uint32 i, char *name) attribute_must_check;
+/* tcop__consumer_status -- true for OK; else *result is what the command returns, as with tcop__status. */
+extern bool tcop__consumer_status(Session *s, WalConsumerStatus status, TcopResult *result) attribute_must_check;
+extern void tcop__error_beyond(Session *s, Lsn lsn);	/* a position that was never given out */
+extern void tcop__error_lost(Session *s, Lsn lsn);		/* one inside a gap, or older than the list of gaps */
 extern void tcop__error_syntax(Session *s);
 extern void tcop__error_arity(Session *s);
 extern void tcop__error_help(Session *s);	/* "unknown subcommand or wrong number of arguments" */

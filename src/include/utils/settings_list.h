@@ -38,6 +38,7 @@ SETTING_INT(commit_siblings, 5, 0, 10000, LIVE, "Durability group: wait only if 
 SETTING_TIME_MS(wal_flush_interval, 200, 1, 60000, LIVE, "Durability periodic: a crash loses at most the writes of this time.")
 SETTING_SIZE(wal_segment_size, 64 * MIB, 1 * MIB, 1024 * MIB, START, "Size of a log segment file without its header; a power of two; fixed by artery_ctl init.")
 SETTING_INT(wal_segments_ahead, 2, 1, 64, LIVE, "Log segments kept zero-filled ahead of the one in use.")
+SETTING_SIZE(wal_keep_size, 1024 * MIB, 0, 1024 * 1024 * GIB, LIVE, "Log kept at most for named consumers of the change feed (CONSUMER) that have not acknowledged it; who is further behind is left behind. 0: nothing beyond what recovery needs.")
 SETTING_BOOL(wal_direct_io, true, START, "Write the log with O_DIRECT where the file system can.")
 SETTING_BOOL(wal_pad_flush, false, START, "Fill the last block of every flush, for disks that may lose a sector's old bytes when it is rewritten.")
 SETTING_SECTION(checkpoints, "Checkpoints")

@@ -74,6 +74,7 @@
 
 #include "access/base/control.h"
 #include "access/store/checkpoint_internal.h"
+#include "access/wal/wal_keep.h"
 #include "storage/file/file.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/procsignal.h"
@@ -572,7 +573,7 @@ recycle_log(Round *r)
 		ereport(WARNING, "the log is not recycled: control file \"%s/control\": %s", ckpt.data_dir,
 				error != 0 ? strerror(error) : "one slot is damaged");
 	else
-		figure_add(&checkpoint_shared->segments_recycled, wal_segments_recycle(Min(slot[0].cut, slot[1].cut)));
+		figure_add(&checkpoint_shared->segments_recycled, wal_segments_recycle(wal_keep_from(Min(slot[0].cut, slot[1].cut))));
 	FAULT_POINT("checkpoint-recycled");
 	(void) !poll_now(r);		/* what was put aside is raw material for what is wanted ahead */
 }

@@ -137,6 +137,18 @@ store__map_export(WalMapBody *body)
 		body->tree_id[db] = store__tree_id(store__tree_index(db));
 	/* relaxed: changed under the announcement only */
 	body->next_tree_id = atomic_load_explicit(&store_shared->next_tree_id, memory_order_relaxed);
+	body->last = wal_map_last_make(atomic_load_explicit(&store_shared->map_record, memory_order_relaxed));
+}
+
+bool
+store_map_trees(uint32 *tree_id, Lsn *record)
+{
+	/* acquire [store-map-record] */
+	*record = atomic_load_explicit(&store_shared->map_record, memory_order_acquire);
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		tree_id[db] = store__tree_id(store__tree_index(db));
+	/* relaxed: who has seen a later change by acquire [store-map] sees the record that made it */
+	return atomic_load_explicit(&store_shared->map_record, memory_order_relaxed) == *record;
 }
 
 /* switch_database -- (4) for one database. */
@@ -159,10 +171,11 @@ is_named(const WalMapBody *body, uint32 tree_id)
 }
 
 void
-store__map_install(const WalMapBody *body, Lsn lsn)
+store__map_install(const WalMapBody *body, Lsn lsn, Lsn record)
 {
 	uint32		old_id[DATABASE_COUNT];
 
+	atomic_store_explicit(&store_shared->map_record, record, memory_order_relaxed);	/* relaxed: recovery is alone */
 	/* what no database has any more goes first: its place may be needed */
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
@@ -242,12 +255,15 @@ typedef struct Change
 	bool		swap;			/* or these two: exchanged */
 } Change;
 
-/* describe_change -- the map as it will be; how many trees will have to be taken for it, *count databases change. */
+/* describe_change -- the map as it is and as it will be; how many trees will have to be taken for it, *count databases change. */
 static uint32
-describe_change(const Change *c, WalMapBody *body, uint32 *count)
+describe_change(const Change *c, WalMapRecord *record, uint32 *count)
 {
+	WalMapBody *body = &record->map;
+
 	*count = 0;
 	store__map_export(body);
+	memcpy(record->before, body->tree_id, sizeof(record->before));
 	if (c->swap)
 	{
 		uint32		id = body->tree_id[c->first];
@@ -268,7 +284,7 @@ describe_change(const Change *c, WalMapBody *body, uint32 *count)
 
 /* switch_databases -- (4). */
 static void
-switch_databases(const Change *c, const WalMapBody *body, Lsn lsn)
+switch_databases(const Change *c, const WalMapBody *body, Lsn record, Lsn lsn)
 {
 	uint32		old[DATABASE_COUNT];
 
@@ -276,6 +292,8 @@ switch_databases(const Change *c, const WalMapBody *body, Lsn lsn)
 		old[d] = store__tree_index(d);
 	/* relaxed: changed under the announcement only */
 	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
+	/* release [store-map-record]: before the map: who takes it looks afterwards whether this is still the newest record */
+	atomic_store_explicit(&store_shared->map_record, record, memory_order_release);
 	if (c->swap)
 	{
 		switch_database(c->first, old[c->last], lsn);
@@ -297,7 +315,7 @@ switch_databases(const Change *c, const WalMapBody *body, Lsn lsn)
 static StoreStatus
 change_map(const Change *c, Lsn *gate)
 {
-	WalMapBody	body;
+	WalMapRecord body;
 	BytePart	part = {&body, sizeof(body)};
 	WalReservation r;
 	StoreStatus status;
@@ -320,7 +338,7 @@ change_map(const Change *c, Lsn *gate)
 	status = log_map(sizeof(body), &r);
 	if (status != STORE_OK)
 		return status;
-	switch_databases(c, &body, r.end);
+	switch_databases(c, &body.map, r.start, r.end);
 	wal_fill(&r, WAL_MAP, 0, 0, crc, &part, 1);
 	*gate = Max(*gate, r.end);
 	return STORE_OK;

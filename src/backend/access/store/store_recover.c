@@ -25,6 +25,8 @@
 #include "access/store/checkpoint.h"
 #include "access/store/evict.h"
 #include "access/store/store_internal.h"
+#include "access/wal/wal_feed.h"
+#include "access/wal/wal_keep.h"
 #include "access/wal/wal_reader.h"
 #include "storage/file/file.h"
 #include "storage/mem/heap.h"
@@ -360,11 +362,11 @@ redo_leaf(RedoState *s, const WalRecord *r, const WalChange *c)
 static void
 redo_map(RedoState *s, const WalRecord *r, const WalChange *c)
 {
-	WalMapBody	body;
+	WalMapRecord body;
 
 	redo_flush_batch(s);
 	memcpy(&body, c->value, sizeof(body));
-	store__map_install(&body, r->end);
+	store__map_install(&body.map, r->end, r->start);
 	s->tree_id = 0;				/* the index may stand for another tree now */
 }
 
@@ -436,6 +438,17 @@ remember_gap(ControlData *control, Lsn from, Lsn to)
 	control->gap[control->gap_count].from = from;
 	control->gap[control->gap_count].to = to;
 	control->gap_count++;
+}
+
+/* publish_gaps -- the list as this run will answer by it. */
+static void
+publish_gaps(const ControlData *control)
+{
+	WalGap		gap[CONTROL_GAPS];
+
+	for (uint32 i = 0; i < control->gap_count; i++)
+		gap[i] = (WalGap) {control->gap[i].from, control->gap[i].to};
+	wal_places_set(gap, control->gap_count);
 }
 
 /* start_log -- positions of a fresh run; nobody reserves yet. */
@@ -527,7 +540,7 @@ install_base(const ControlData *control)
 	store__base_publish(&base);
 	/* relaxed: published by the server state becoming RUNNING */
 	atomic_store_explicit(&store_shared->evict_cut, control->cut, memory_order_relaxed);
-	store__map_install(&control->map, control->cut);
+	store__map_install(&control->map, control->cut, wal_map_last(control->map.last, control->cut));
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 		if (control->key_count[db] > 0)
 		{
@@ -552,6 +565,7 @@ store_recover(const char *data_dir)
 	control_read(data_dir, &control);
 	base_check(data_dir, control.system_id, &control.base);
 	seg_control->system_id = control.system_id;
+	wal_consumers_load(data_dir);
 	ereport(LOG, "%s: system %016llx, timeline %u, redo from %" LSN_FORMAT, control_state_name(control.state),
 			(unsigned long long) control.system_id, control.timeline, LSN_ARGS(control.cut));
 	if ((uint64) set_wal_segment_size != control.wal_segment_size)
@@ -582,6 +596,7 @@ store_recover(const char *data_dir)
 		remember_gap(&control, result.end, result.next_start);
 	store_clock_turn();
 	control.clock_us = Max(control.clock_us, store_clock_us());
+	publish_gaps(&control);
 	control.state = CONTROL_RUNNING;
 	control.flushed = result.end;
 	control.written_wall_us = clock_wall_us();

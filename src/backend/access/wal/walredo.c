@@ -517,7 +517,8 @@ wal_redo(const WalRedoOptions *options, WalApply apply, void *arg, WalRedoResult
 	refuse_damage(&r, why);
 	result->end = r.at;
 	result->end_reason = why;
-	result->next_start = AlignUp(r.at + ring_size_of_run(&r), options->segment_size);
+	/* beyond the ring's end, not at it: a version is the end of its record, and the lost run may have given that one out */
+	result->next_start = AlignUp(r.at + ring_size_of_run(&r) + 8, options->segment_size);
 	result->elapsed_us = clock_mono_us() - r.begun_us;
 	wal__stream_close(r.stream);
 	wal__set_free(&r.set);

@@ -58,7 +58,7 @@ static _Thread_local struct
 size_t
 wal_region_size(void)
 {
-	return sizeof(WalShared);
+	return AlignUp(sizeof(WalShared), CACHE_LINE) + wal__keep_size();
 }
 
 /* wal_region_init -- no log yet; recovery sets segment size, timeline and positions before anybody reserves. */
@@ -66,6 +66,7 @@ void
 wal_region_init(void *region)
 {
 	wal_shared = region;
+	wal__keep_init((char *) region + AlignUp(sizeof(WalShared), CACHE_LINE));
 	wal_shared->magic = WAL_SHARED_MAGIC;
 	wal_shared->ring_size = segment_region_size(REGION_WAL_RING);
 	wal_shared->ring = segment_region_offset(REGION_WAL_RING);
@@ -309,6 +310,8 @@ fill_header(const WalReservation *r, uint8 type, uint8 flags, uint16 key_len, ui
 {
 	WalRecordHeader h;
 
+	/* release [wal-ring]: the reservation before any of its bytes, for those who read older bytes in the same place */
+	atomic_thread_fence(memory_order_release);
 	h.length = r->length;
 	h.crc = 0;
 	h.lsn = r->start;

@@ -465,6 +465,8 @@ wal_segments_recycle(Lsn below)
 	{
 		if (list.first_lsn[i] + wal_shared->segment_size > below)
 			break;
+		/* release [wal-oldest]: before the file goes */
+		atomic_store_explicit(&wal_shared->oldest, list.first_lsn[i] + wal_shared->segment_size, memory_order_release);
 		if (prep.spare_count < keep)
 			error = make_spare(list.first_lsn[i]);
 		else
@@ -525,6 +527,8 @@ clear_behind(Lsn end)
 		if (error != 0)
 			first_failed(error, "rename log segment %016llX", (unsigned long long) list.first_lsn[i - 1]);
 	}
+	/* relaxed: published by the server state becoming RUNNING */
+	atomic_store_explicit(&wal_shared->oldest, list.count > 0 ? Min(list.first_lsn[0], end) : end, memory_order_relaxed);
 	free(list.first_lsn);
 }
 

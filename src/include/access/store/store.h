@@ -217,6 +217,13 @@ extern void store_flush_cancel(StoreFlushJob *job);
 extern StoreStatus store_swap(uint32 first, uint32 second, StoreFlushJob *job, Lsn *gate) attribute_must_check;
 
 /*
+ * store_map_trees -- the map of databases for readers of the log: which tree is
+ * whose from the MAP record at *record on (0: from the first).  False: it is being
+ * changed, ask again.
+ */
+extern bool store_map_trees(uint32 *tree_id, Lsn *record) attribute_must_check;
+
+/*
  * store_count -- an estimate without any reading: for INFO.
  * store_count_exact -- DBSIZE: bounded steps; STORE_PARK_* as any read, and
  * STORE_OK with job->done false: call again (next loop turn).  'job' zeroed before the first call.

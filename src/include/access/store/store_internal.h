@@ -132,6 +132,7 @@ typedef struct StoreShared
 	_Atomic uint32 next_tree_id;					/* under the announcement */
 	_Atomic uint32 tree_of_db[DATABASE_COUNT];		/* release [store-map] after map_lsn */
 	_Atomic uint64 map_lsn[DATABASE_COUNT];			/* LSN of the record that last changed this database */
+	_Atomic uint64 map_record;						/* where the newest MAP record begins; 0: there is none */
 	StoreTree	tree[STORE_TREES];
 	_Atomic uint64 tombstones_swept;				/* evictor */
 	_Atomic uint64 trees_swept;
@@ -515,6 +516,6 @@ extern uint64 store__sweep_tree_whole(uint32 tree_id);
 extern void store__tree_free(uint32 index);
 extern int store__tree_take(uint32 id);				/* index, or -1 when the table is full */
 extern void store__map_export(WalMapBody *body);
-extern void store__map_install(const WalMapBody *body, Lsn lsn);	/* recovery */
+extern void store__map_install(const WalMapBody *body, Lsn lsn, Lsn record);	/* recovery; record: where the newest MAP record begins */
 
 #endif

@@ -25,6 +25,14 @@ typedef struct WalSegmentEntry
 	uint64		seed;
 } WalSegmentEntry;
 
+/* WalGap -- [from, to): no record stands there, and none ever will. */
+#define WAL_GAPS 64
+typedef struct WalGap
+{
+	Lsn			from;			/* end of a run */
+	Lsn			to;				/* begin of the next */
+} WalGap;
+
 typedef struct WalShared
 {
 	uint64		magic;
@@ -33,6 +41,9 @@ typedef struct WalShared
 	uint64		segment_size;		/* constant after start */
 	uint32		timeline;			/* constant after start */
 	uint64		start_lsn;			/* first LSN of this run; constant after recovery */
+	uint32		gap_count;			/* constant after recovery, as the list is */
+	Lsn			known_from;			/* gaps older than that have been forgotten */
+	WalGap		gap[WAL_GAPS];		/* oldest first */
 	alignas(CACHE_LINE) _Atomic uint64 insert_word;	/* (LSN / 8) << 10 | slot of the last reserver */
 	alignas(CACHE_LINE) _Atomic uint64 completed;
 	alignas(CACHE_LINE) _Atomic uint64 flushed;
@@ -52,6 +63,7 @@ typedef struct WalShared
 	_Atomic uint64 segments_created;
 	_Atomic uint64 segments_recycled;
 	_Atomic uint64 voids;			/* workers, relaxed */
+	_Atomic uint64 oldest;			/* log below is gone or about to go; release [wal-oldest], before the files go */
 	_Atomic uint32 writer_method;	/* WalWriterMethod: how the walwriter writes, for status */
 	_Atomic uint32 writer_direct;	/* 1: the segment in use was opened with O_DIRECT */
 	WalSegmentEntry segment[WAL_SEGMENT_TABLE];	/* by (first_lsn / segment_size) mod WAL_SEGMENT_TABLE */

@@ -55,6 +55,10 @@ wal__record_size(uint32 length)
 	return AlignUp((uint64) length, 8);
 }
 
+/* the named consumers' part of region WAL */
+extern size_t wal__keep_size(void);
+extern void wal__keep_init(void *part);
+
 /* wal__reserve_pad -- a VOID from insert to a block's end, for wal_pad_flush; walwriter; false: no space for it. */
 extern bool wal__reserve_pad(WalReservation *r);
 /* wal__ring_at -- address of an LSN in the ring, and how many bytes lie contiguous there. */
@@ -65,6 +69,9 @@ extern Lsn wal__space_limit(Lsn flushed);
 extern void wal__wake_waiters(Lsn flushed);
 /* wal__raise -- CAS max; true if raised. */
 extern bool wal__raise(_Atomic uint64 *word, uint64 value);
+
+/* wal__feeds_close -- unit tests: this thread's queue and the windows kept for later feeds; all feeds are closed. */
+extern void wal__feeds_close(void);
 
 /* ---- files ---- */
 extern const char *wal__directory(void);		/* DIR/wal of this server */

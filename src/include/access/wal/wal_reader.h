@@ -33,7 +33,7 @@ typedef struct WalRedoResult
 {
 	Lsn			end;			/* end of the valid log */
 	Lsn			first;			/* where replay began */
-	Lsn			next_start;		/* first segment boundary >= end + ring size of the run that ended */
+	Lsn			next_start;		/* first segment boundary > end + ring size of the run that ended */
 	uint64		records;
 	uint64		bytes;
 	uint64		elapsed_us;

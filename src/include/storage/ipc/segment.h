@@ -38,7 +38,7 @@ typedef enum RegionId
 	REGION_CHECKPOINT,	/* CheckpointShared (access/store): requests, results, progress */
 	REGION_EVICT,		/* EvictShared (access/store): pressure, prewarm */
 	REGION_BASE_READ,	/* counters of reads of the base (access/base) */
-	REGION_WAL,			/* WalShared (access/wal): positions, segment table */
+	REGION_WAL,			/* WalShared (access/wal): positions, segment table; named consumers */
 	REGION_NET,			/* NetShared (net): client table */
 	REGION_MESSAGES,	/* tcop: subscriptions, rings between workers */
 	REGION_TCOP,		/* what commands of all workers share (tcop): the slow log */
