@@ -478,6 +478,8 @@ offer(const WalRecord *record)
 	{
 		if (change.type == WAL_MAP)
 			offer_map(&change, record->start);
+		else if (change.type == WAL_CLOCK)
+			continue;
 		else if (!feeds.mapped)
 			wake_database(DATABASE_COUNT, record->start);
 		else
@@ -706,7 +708,7 @@ concerns(const Session *s, const Changes *c, const WalChange *change, uint32 *wi
 		memcpy(&map, change->value, sizeof(map));
 		return wal_map_changed(&map, c->db, with);
 	}
-	if (wal_change_tree(change) != c->map.tree_id[c->db])
+	if (change->type == WAL_CLOCK || wal_change_tree(change) != c->map.tree_id[c->db])
 		return false;
 	if (c->prefix_arg == 0)
 		return true;

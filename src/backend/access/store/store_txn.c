@@ -1566,14 +1566,18 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 
 /* ---- for walks ---- */
 
+void
+store__txn_sort(StoreTxn *t)
+{
+	sort_entries(t);
+}
+
 int
 store__txn_seek(StoreTxn *t, const uint8 *key, uint32 key_len, bool exclusive, bool backward)
 {
 	int			low = 0;
-	int			high;
+	int			high = (int) t->sorted_count;
 
-	sort_entries(t);
-	high = (int) t->sorted_count;
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
@@ -1608,11 +1612,6 @@ store__txn_entry(const StoreTxn *t, int index, const uint8 **key, uint32 *key_le
 	return true;
 }
 
-bool
-store__txn_entry_written(const StoreTxn *t, int index)
-{
-	return t->sorted[index]->written;
-}
 
 StoreStatus
 store__txn_count(StoreTxn *t, uint32 db, int64 *change)

@@ -22,6 +22,9 @@
  * number of them in one piece: then the overlay's cursor stands at a bar, which the walk
  * does not pass; the next piece goes on behind it.
  *
+ * In a transaction its own writes are a third source, before the other two; the range
+ * is announced, so nobody else writes there (store_txn_range).
+ *
  * Hopping: after a key that stands for a rolled-up prefix the walk seeks behind
  * every key with that prefix, at the cost of one descent, whatever lies below.
  */
@@ -60,8 +63,8 @@ typedef struct Source
 	bool		hidden;			/* a tombstone, or expired */
 } Source;
 
-/* the sources, the one that counts before the others of equal keys first */
-enum { OVERLAY, DISK, SOURCES };
+/* the sources, the one that counts before the others of equal keys first: what the transaction in use has written, overlay, base */
+enum { OWN, OVERLAY, DISK, SOURCES };
 
 /* Walking -- one piece of a walk: inside one epoch, over one root */
 typedef struct Walking
@@ -69,9 +72,11 @@ typedef struct Walking
 	StoreWalk  *walk;
 	const StoreSnapshot *at;	/* NULL: the present */
 	uint32		tree_id;
+	uint32		prefix_len;		/* in prefix_buffer, with tree id */
 	const BaseRoot *root;		/* NULL: the base is left out */
 	ArtCursor  *cursor;
 	uint32		passed;			/* keys of the overlay that were not there, in this piece */
+	int			own;			/* the transaction's entry that comes next */
 	Source		source[SOURCES];
 	BaseResult	trouble;		/* BASE_MISS, BASE_CORRUPT; BASE_FOUND: none */
 	StoreStatus parked;			/* the answer needs something else first */
@@ -139,7 +144,50 @@ next_disk(Walking *w)
 	}
 }
 
-static void (*const next_of[SOURCES]) (Walking *w) = {[OVERLAY] = next_overlay, [DISK] = next_disk};
+/* next_own -- the next key that the transaction in use has written. */
+static void
+next_own(Walking *w)
+{
+	Source	   *s = &w->source[OWN];
+
+	s->open = false;
+	if (likely(store__txn == NULL))
+		return;
+	while (store__txn_entry(store__txn, w->own, &s->key, &s->key_len, &s->view))
+	{
+		if (s->key_len < w->prefix_len || memcmp(s->key, prefix_buffer, w->prefix_len) != 0)
+			return;
+		w->own += w->walk->backward ? -1 : 1;
+		if (s->view.lsn == STORE_LSN_PENDING)
+		{
+			s->open = true;
+			s->hidden = !s->view.exists;
+			return;
+		}
+	}
+}
+
+/* seek_own -- from the bound, or from the edge of the prefix. */
+static void
+seek_own(Walking *w, const uint8 *key, uint32 len, bool exclusive)
+{
+	bool		backward = w->walk->backward;
+	uint8		edge[KEY_MAX];
+	uint32		edge_len = w->prefix_len;
+
+	if (key != NULL && !(backward ? memcmp(key, prefix_buffer, Min(len, edge_len)) > 0
+						 : memcmp(key, prefix_buffer, Min(len, edge_len)) < 0 || len < edge_len))
+	{
+		w->own = store__txn_seek(store__txn, key, len, exclusive, backward);
+		return;
+	}
+	memcpy(edge, prefix_buffer, edge_len);
+	if (backward && !prefix_successor(edge, &edge_len))
+		NotReached();			/* a tree's id is never all ones */
+	w->own = store__txn_seek(store__txn, edge, edge_len, backward, backward);
+}
+
+static void (*const next_of[SOURCES]) (Walking *w) = {[OWN] = next_own, [OVERLAY] = next_overlay, [DISK] = next_disk};
 
 /* seek_start -- both cursors to where the walk goes on, and their first keys. */
 static void
@@ -150,6 +198,7 @@ seek_start(Walking *w)
 	const uint8 *key = NULL;
 	uint32		len = 0;
 
+	w->prefix_len = prefix_len;
 	if (!walk->from_edge)
 	{
 		len = store__build_key(seek_buffer, w->tree_id, walk->key, walk->key_len);
@@ -160,6 +209,8 @@ seek_start(Walking *w)
 	if (w->root != NULL)
 		base_seek(base_cursor, w->root, prefix_buffer, prefix_len, key, len,
 				  !walk->from_edge && walk->exclusive, walk->backward, PAGES_AHEAD, store__keep());
+	if (unlikely(store__txn != NULL))
+		seek_own(w, key, len, walk->exclusive);
 	for (int i = 0; i < SOURCES; i++)
 		next_of[i](w);
 }
@@ -316,7 +367,8 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 			remember(walk, s->key + 4, s->key_len - 4, true);
 			break;
 		}
-		walk->gate = Max(walk->gate, s->view.lsn);
+		if (likely(first != OWN))
+			walk->gate = Max(walk->gate, s->view.lsn);
 		if (!s->hidden)
 			shown = show_key(w, s, show, arg);
 		else if (unlikely(s->view.present))
@@ -351,6 +403,15 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 	uint32		steps;
 
 	walk->done = false;
+	if (unlikely(store__txn != NULL))
+	{
+		/* what is walked over stays as it is until the transaction ends */
+		StoreStatus status = store_txn_range(store__txn, walk->db, walk->prefix, walk->prefix_len);
+
+		if (status != STORE_OK)
+			return status;
+		store__txn_sort(store__txn);	/* takes memory: not inside the epoch */
+	}
 	for (;;)
 	{
 		epoch_enter();

@@ -492,11 +492,11 @@ extern StoreStatus store__meet_descriptor(const Leaf *leaf);	/* STORE_NO_MEMORY:
  * store__txn_seek -- index of the first entry at or behind a bound (backward: before it);
  * store__txn_entry -- false: there is none; the view only if the entry is written.
  */
+extern void store__txn_sort(StoreTxn *txn);		/* before them: takes memory */
 extern int store__txn_seek(StoreTxn *txn, const uint8 *key, uint32 key_len, bool exclusive, bool backward);
 extern bool store__txn_entry(const StoreTxn *txn, int index, const uint8 **key, uint32 *key_len, StoreView *view);
 /* store__txn_count -- by how many keys the transaction changes a database; looks at those that it wrote blindly. */
 extern StoreStatus store__txn_count(StoreTxn *txn, uint32 db, int64 *change);
-extern bool store__txn_entry_written(const StoreTxn *txn, int index);
 
 /* store__base_publish -- checkpointer (step 6) and startup: 'next' becomes the root in force. */
 extern void store__base_publish(const StoreBase *next);
