@@ -1,13 +1,21 @@
 /*
  * base_space.c -- the free map against a model of what each root reaches: thousands
  * of attempts, committed, failed and given up, re-opened in between, with both cuts
- * as the control slots would have them.  No page of a root in either slot is ever
- * handed out, none is handed out twice, a failed attempt's places are left alone by
+ * as the control slots would have them, and older roots that snapshots read.  No page of
+ * a root in either slot, or of one that is pinned, is ever handed out, none is handed out twice, a failed attempt's places are left alone by
  * the next one, and the map names every other page exactly once.
  */
 #include "unit_base.h"
 
 #define PAGES_MAX 60000
+#define PINS 3
+
+/* Pin -- a root that a snapshot reads */
+typedef struct Pin
+{
+	Lsn			cut;			/* LSN_NONE: not open */
+	bool		reach[PAGES_MAX];
+} Pin;
 
 /* Model -- by page number: which of the last two roots reach it */
 typedef struct Model
@@ -24,6 +32,11 @@ typedef struct Model
 	uint64	   *map_page;
 	uint32		map_pages;
 	uint64		runs_seen;
+	bool		pinning;			/* snapshots come and go */
+	Pin			pin[PINS];
+	Lsn			pinned;				/* as the attempt was told */
+	Lsn			died[PAGES_MAX];	/* as the map has it */
+	uint64		kept;				/* pages that a pinned root alone reached, seen set aside */
 } Model;
 
 static Model model;
@@ -67,6 +80,9 @@ take(Model *m, uint64 count)
 	{
 		if (m->now[i] || m->before[i])
 			fail_msg("page %llu was handed out, and a root reaches it", (unsigned long long) i);
+		for (int p = 0; p < PINS; p++)
+			if (m->pin[p].cut != LSN_NONE && m->pin[p].reach[i])
+				fail_msg("page %llu was handed out, and a snapshot's root reaches it", (unsigned long long) i);
 		if (m->mark[i])
 			fail_msg("page %llu was handed out twice", (unsigned long long) i);
 		if (m->any_failed && !m->failed_full && m->failed[i])
@@ -76,9 +92,48 @@ take(Model *m, uint64 count)
 	return first;
 }
 
+/* pins_change -- snapshots are opened, at the root in force, and closed. */
+static void
+pins_change(Model *m)
+{
+	Pin		   *pin = &m->pin[unit_random() % PINS];
+
+	if (!m->pinning || unit_random() % 3 != 0)
+		return;
+	if (pin->cut != LSN_NONE)
+		pin->cut = LSN_NONE;
+	else
+	{
+		pin->cut = m->cut;
+		memcpy(pin->reach, m->now, sizeof(m->now));
+	}
+}
+
+static Lsn
+lowest_pin(const Model *m)
+{
+	Lsn			lowest = LSN_NONE;
+
+	for (int i = 0; i < PINS; i++)
+		if (m->pin[i].cut != LSN_NONE && (lowest == LSN_NONE || m->pin[i].cut < lowest))
+			lowest = m->pin[i].cut;
+	return lowest;
+}
+
+/* expected_died -- of a page that the new root does not reach. */
+static Lsn
+expected_died(const Model *m, uint64 at, Lsn birth)
+{
+	if (m->now[at])
+		return birth;
+	if (m->died[at] <= m->cut && (m->pinned == LSN_NONE || m->died[at] <= m->pinned))
+		return 0;
+	return m->died[at];
+}
+
 /* check_map -- what the plan says is the whole truth. */
 static void
-check_map(const Model *m, const bool *live, Lsn birth)
+check_map(Model *m, const bool *live, Lsn birth)
 {
 	const BaseRuns *next = &m->space.next;
 	uint64		at = 0;
@@ -95,8 +150,9 @@ check_map(const Model *m, const bool *live, Lsn birth)
 		for (; at < r->first + r->count; at++)
 		{
 			assert_false(live[at]);
-			/* set aside exactly what the root before still reaches */
-			assert_int_equal(r->died, m->now[at] ? birth : 0);
+			/* set aside exactly what the root before still reaches, or what died after the oldest pinned one */
+			assert_int_equal(r->died, expected_died(m, at, birth));
+			m->kept += r->died != 0 && !m->now[at] && !m->before[at];
 		}
 	}
 	for (; at < m->space.next_count; at++)
@@ -122,6 +178,8 @@ reopen(Model *m)
 		m->older_cut = m->cut;
 		memcpy(m->before, m->now, sizeof(m->now));
 	}
+	for (int i = 0; i < PINS; i++)
+		m->pin[i].cut = LSN_NONE;	/* a restart: nobody reads them any more */
 	base__space_open(&m->space, &copy, page_count, m->cut, m->older_cut);
 	m->any_failed = false;
 }
@@ -138,7 +196,9 @@ attempt(Model *m, uint32 takes, uint32 die_of_100, bool runs)
 
 	memcpy(live, m->now, sizeof(live));
 	memset(m->mark, 0, sizeof(m->mark));
-	base__space_begin(&m->space, birth, LSN_NONE);
+	m->pinned = lowest_pin(m);
+	base__space_begin(&m->space, birth, m->pinned);
+	pins_change(m);				/* who comes now pins the root in force */
 	for (uint32 i = 0; i < takes; i++)
 	{
 		uint64		n = runs && unit_random() % 8 == 0 ? 1 + unit_random() % 70 : 1;
@@ -194,6 +254,8 @@ attempt(Model *m, uint32 takes, uint32 die_of_100, bool runs)
 	free(m->map_page);
 	m->map_page = pages;
 	m->map_pages = count;
+	for (uint64 i = 0; i < PAGES_MAX; i++)
+		m->died[i] = live[i] ? 0 : expected_died(m, i, birth);
 	memcpy(m->before, m->now, sizeof(m->now));
 	memcpy(m->now, live, sizeof(live));
 	m->older_cut = m->cut;
@@ -216,6 +278,23 @@ test_random(void **state)
 		if (unit_random() % 5 == 0)
 			reopen(&model);
 	}
+}
+
+/* the same with snapshots: what they read stays, and comes back when they are closed or after a restart */
+static void
+test_pinned(void **state)
+{
+	model.pinning = true;
+	test_random(state);
+	assert_true(model.kept > 100);
+	model.pinning = false;
+	for (int i = 0; i < PINS; i++)
+		model.pin[i].cut = LSN_NONE;
+	for (int i = 0; i < 20; i++)
+		attempt(&model, 1, 0, false);
+	for (uint64 i = 1; i < model.space.page_count; i++)
+		if (!model.now[i] && !model.before[i])
+			assert_int_equal(model.died[i], 0);
 }
 
 /* a map of several pages: every other page dies */
@@ -438,6 +517,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_map_edge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pinned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_map, setup, teardown),
 	};
 

@@ -217,15 +217,14 @@ store__release_piece(LinkRelease *r)
 	open.count = 0;
 	store__open_snapshots(&open);
 	art_seek_dirty(c, &store_shared->root, r->from_len > 0 ? r->from : NULL, r->from_len, true, r->since);
-	for (int i = 0; i < RELEASE_STEPS && mem_retire_ready(); i++)
+	for (int i = 0; i < RELEASE_STEPS; i++)
 	{
 		Leaf	   *leaf = art_next(c);
 
-		if (leaf == NULL)
-		{
-			end = true;
+		end = leaf == NULL;
+		if (end || !mem_retire_ready())
 			break;
-		}
+		r->looked++;
 		memcpy(r->from, leaf_key(leaf), leaf->key_len);
 		r->from_len = leaf->key_len;
 		if (leaf_flags(leaf) & LEAF_DESCRIPTOR)

@@ -743,9 +743,11 @@ release_step(uint64 now_us)
 
 	if (tending.running)
 	{
+		uint64		looked = tending.release.looked;
+
 		if (store__release_piece(&tending.release))
 			release_end(now_us);
-		return true;
+		return tending.release.looked != looked;	/* not at once, if there was no memory to retire with */
 	}
 	if (tending.waiting)
 	{

@@ -379,6 +379,7 @@ typedef struct LinkRelease
 	Lsn			cut;			/* in force: chains begun by a blind write below it have been looked up */
 	uint8		from[KEY_MAX];	/* where the walk goes on */
 	uint32		from_len;		/* 0: at the first key */
+	uint64		looked;			/* leaves that were passed */
 	uint64		released;		/* heads with a shorter chain */
 	uint64		missed;			/* heads that keep more than is needed: no memory for a copy, or a position is not known yet */
 } LinkRelease;
