@@ -330,6 +330,7 @@ subtest 'long values' => sub {
 		my $start = $from < 0 ? $len + $from : $from;
 		ok($wire->command('GETRANGE', 'long', $from, $to)->[1] eq substr($long, $start, $end - $start + 1), "GETRANGE $from $to");
 	}
+	is(shown($wire->command('GETRANGE', 'long', $_->[0], $_->[1])), '""', "GETRANGE @$_: nothing") for [$len, $len + 10], [$len * 2, -1], [5, 4], [-5, -6];
 	for ([0, 10], [31_000, 5_000], [5_000_000, 3_000_000], [$len - 5, 10], [$len + 100_000, 70_000], [32_768, 32_768])
 	{
 		my ($at, $count) = @$_;

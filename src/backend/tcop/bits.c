@@ -118,6 +118,7 @@ typedef struct BitScan
 	const char *error;			/* what is wrong with it: told only if the key exists, as Redis does */
 	bool		ranged;
 	bool		by_bit;
+	bool		is_position;	/* BITPOS */
 	int64		from;
 	int64		to;
 	/* the range in this version: bits */
@@ -136,6 +137,7 @@ bits_begin(ValueScan *scan)
 {
 	BitScan    *b = (BitScan *) scan;
 	uint64		len = b->by_bit ? scan->len * 8 : scan->len;
+	int64		from = b->from;
 
 	b->count = 0;
 	b->found = false;
@@ -143,7 +145,10 @@ bits_begin(ValueScan *scan)
 		return;
 	b->first = 0;
 	b->last = len - 1;
-	b->empty = b->ranged ? !tcop__range_clip(b->from, b->to, len, &b->first, &b->last) : len == 0;
+	/* Redis' BITPOS, other than BITCOUNT and GETRANGE, knows no range that is empty before it is cut to the value */
+	if (b->is_position && from < 0)
+		from = Max(from + (int64) len, INT64_C(0));
+	b->empty = b->ranged ? !tcop__range_clip(from, b->to, len, &b->first, &b->last) : len == 0;
 	if (b->empty)
 		return;
 	if (!b->by_bit)
@@ -327,7 +332,7 @@ reply_position(Session *s, const BitScan *b)
 TcopResult
 tcop__bitpos(Session *s)
 {
-	BitScan		local = {.scan = {.begin = bits_begin, .see = position_see}};
+	BitScan		local = {.scan = {.begin = bits_begin, .see = position_see}, .is_position = true};
 	BitScan    *b = s->state != NULL ? s->state : &local;
 	int64		bit;
 	TcopResult	result;

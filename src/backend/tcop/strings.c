@@ -239,8 +239,7 @@ decide_append(const StoreView *view, StoreChange *change, void *arg)
 	AppendArg  *a = arg;
 
 	a->new_len = (view->exists ? view->value_len : 0) + a->value->len;
-	if (view->exists && a->value->len == 0)
-		return STORE_KEEP;
+	/* also by nothing: as in Redis the key counts as written, for WATCH and for those who are notified */
 	change->append_to_old = true;
 	change->keep_expiry = true;
 	change->part[0] = *a->value;

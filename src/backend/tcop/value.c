@@ -39,7 +39,13 @@ note_value(ValueRead *r, const StoreView *view)
 	r->start = 0;
 	r->len = view->value_len;
 	if (unlikely(r->ranged))
-		r->len = tcop__range_clip(r->from, r->to, view->value_len, &r->start, &last) ? last - r->start + 1 : 0;
+	{
+		bool		any = tcop__range_clip(r->from, r->to, view->value_len, &r->start, &last);
+
+		r->len = any ? last - r->start + 1 : 0;
+		if (!any)
+			r->start = 0;		/* it may lie behind the end */
+	}
 }
 
 typedef struct ShowArg
