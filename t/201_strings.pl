@@ -330,6 +330,7 @@ subtest 'long values' => sub {
 		my $start = $from < 0 ? $len + $from : $from;
 		ok($wire->command('GETRANGE', 'long', $from, $to)->[1] eq substr($long, $start, $end - $start + 1), "GETRANGE $from $to");
 	}
+	is(shown($wire->command('GETRANGE', 'long', $_->[0], $_->[1])), '""', "GETRANGE @$_: nothing") for [$len, $len + 10], [$len * 2, -1], [5, 4], [-5, -6];
 	for ([0, 10], [31_000, 5_000], [5_000_000, 3_000_000], [$len - 5, 10], [$len + 100_000, 70_000], [32_768, 32_768])
 	{
 		my ($at, $count) = @$_;
@@ -377,6 +378,72 @@ subtest 'binary' => sub {
 		$wrong++ if $wire->command('GETDEL', $key)->[1] ne "\0";
 	}
 	is($wrong, 0, 'binary keys and values');
+};
+
+subtest 'in a transaction' => sub {
+	my $wire = wire();
+	my $long = join '', map { chr(33 + $_ % 90) x 997 } 1 .. 2000;		# 2 MB: in portions also there
+	$wire->command('MSET', 'a', 'ohmytext', 'b', 'mynewtext', 'long', $long);
+	my @commands = (['SET', 'v', 'one', 'VERSION'], ['SET', 'v', 'two', 'IFVERSION', 5], ['SET', 'v', 'two', 'GET', 'VERSION'], ['DELEX', 'v', 'IFVERSION', 5], ['SETRANGE', 'v', 5, 'x'], ['GETRANGE', 'v', 1, -2],
+		['SETBIT', 'v', 100, 1], ['BITCOUNT', 'v'], ['BITPOS', 'v', 0], ['LCS', 'a', 'b'], ['APPEND', 'long', '!'], ['GETRANGE', 'long', 1_000_000, 1_900_000], ['BITCOUNT', 'long'], ['DIGEST', 'long'],
+		['DUMP', 'a'], ['MSETNX', 'a', 1, 'new', 2], ['MSET', 'new', 1, 'new2', 2], ['MSETEX', 1, 'new', 5, 'XX', 'EX', 100], ['BITOP', 'NOT', 'new', 'a'], ['INCRBYFLOAT', 'new2', '0.5'],
+		['GETEX', 'new2', 'PERSIST'], ['BITFIELD', 'new2', 'SET', 'u8', 0, 65], ['DELIFEQ', 'new2', 'A.5'], ['SET', 'gone', 1, 'EXAT', 1], ['SETEX', 'v', 0, 1]);
+	$wire->command('MULTI');
+	is(shown($wire->command(@$_)), 'QUEUED', "$_->[0] is queued") for @commands;
+	my @got = @{$wire->command('EXEC')->[1]};
+	is(scalar @got, scalar @commands, 'all answer');
+	my ($version) = map { $_->[1] } $got[0];
+	cmp_ok($version, '>', 0, 'the version is known in the end');
+	$long .= '!';
+	my $ones = unpack '%32b*', $long;
+	my @want = (":$version", "[\"one\" :$version]", "[\"one\" :$version]", "[\"two\" :$version]", ':6', '"wo\\x00\\x00"', ':0', ':21', qr/^:0$/, '"mytext"', ':' . length $long, undef, ":$ones", qr/^"[0-9a-f]{16}"$/,
+		qr/^"\\x00\\x08ohmytext/, ':0', 'OK', ':1', ':8', '"2.5"', '"2.5"', '[:50]', ':1', 'OK', expire_time('setex'));
+	for my $i (0 .. $#want)
+	{
+		next if !defined $want[$i];
+		my $name = "@{$commands[$i]}[0 .. ($#{$commands[$i]} > 2 ? 2 : $#{$commands[$i]})]";
+		ref $want[$i] ? like(shown($got[$i]), $want[$i], $name) : is(shown($got[$i]), $want[$i], $name);
+	}
+	ok($got[11][1] eq substr($long, 1_000_000, 900_001), 'GETRANGE of a long value');
+	is(shown($wire->command('GETV', 'v'))  =~ /:$version\]$/ ? 1 : 0, 1, 'GETV tells the same version');
+	is(shown($wire->command('EXISTS', 'new2', 'gone')), ':0', 'what is to be gone is');
+};
+
+# all of several keys change at one moment, whatever their number
+subtest 'MSET at one moment' => sub {
+	my @keys = map { "moment/$_" } 1 .. 50;
+	my ($wrong, $rounds) = (0, 0);
+	my @writers = map { wire() } 1 .. 2;
+	my $reader = wire();
+	$writers[0]->command('MSET', map { ($_, 0) } @keys);
+	for my $round (1 .. 60)
+	{
+		for my $w (0, 1)
+		{
+			my @command = $round % 3 == 0 ? ('MSETEX', scalar @keys, (map { ($_, "$round/$w") } @keys), 'EX', 1000) : ('MSET', map { ($_, "$round/$w") } @keys);
+			$writers[$w]->queue(Artery::SoakWire::encode(@command))->turn(0);
+		}
+		for (1 .. 3)
+		{
+			my %seen = map { $_->[1] => 1 } @{$reader->command('MGET', @keys)->[1]};
+			$wrong++ if keys %seen != 1;
+			$rounds++;
+		}
+		$_->reply for @writers;
+	}
+	is($wrong, 0, "$rounds answers, each of one writer");
+	# of several that try MSETNX of the same keys one gets them all
+	$wrong = 0;
+	for my $round (1 .. 40)
+	{
+		my @set = map { "nx/$round/$_" } 1 .. 10;
+		$writers[$_]->queue(Artery::SoakWire::encode('MSETNX', map { ($_, $round) } $_ ? @set : reverse @set)) for 0, 1;
+		$writers[$_]->turn(0) for 0, 1;
+		my $winners = 0;
+		$winners += $_->reply->[1] for @writers;
+		$wrong++ if $winners != 1;
+	}
+	is($wrong, 0, 'MSETNX: one of two');
 };
 
 subtest 'hits and misses' => sub {

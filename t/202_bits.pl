@@ -45,6 +45,7 @@ my @table = (
 	[['BITPOS', 'p', 0, 2, 1], ':-1'], [['BITPOS', 'p', 0, 3], ':-1'], [['BITPOS', 'p', 0, 100], ':-1'], [['BITPOS', 'p', 0, -100], ':12'],
 	[['SET', 'ones', "\xff\xff\xff"], 'OK'], [['BITPOS', 'ones', 0], ':24'], [['BITPOS', 'ones', 0, 0], ':24'], [['BITPOS', 'ones', 0, 0, -1], ':-1'], [['BITPOS', 'ones', 0, 0, -1, 'BIT'], ':-1'],
 	[['BITPOS', 'ones', 0, 3], ':-1'], [['BITPOS', 'ones', 0, 2], ':24'], [['SET', 'zeros', "\0\0\0"], 'OK'], [['BITPOS', 'zeros', 1], ':-1'], [['BITPOS', 'zeros', 0, 1], ':8'],
+	[['BITPOS', 'p', 1, -100, -200], ':0'], [['BITPOS', 'p', 0, -100, -200, 'BIT'], ':-1'], [['BITPOS', 'p', 1, -1, -2], ':-1'],
 	[['BITPOS', 'none', 0], ':0'], [['BITPOS', 'none', 1], ':-1'], [['BITPOS', 'none', 0, 5, 6], ':0'], [['BITPOS', 'none', 1, 'x'], ':-1'], [['BITPOS', 'none', 0, 0, 0, 'BOGUS'], ':0'],
 	[['BITPOS', 'empty', 0], ':-1'], [['BITPOS', 'empty', 1], ':-1'], [['BITPOS', 'empty', 0, 0], ':-1'], [['BITPOS', 'empty', 0, 0, -1], ':-1'],
 	[['BITPOS', 'p', 2], '-ERR The bit argument must be 1 or 0.'], [['BITPOS', 'none', 2], '-ERR The bit argument must be 1 or 0.'], [['BITPOS', 'p', 'x'], $NUMBER], [['BITPOS', 'p'], arity('bitpos')],
@@ -110,7 +111,10 @@ sub position
 {
 	my ($bits, $bit, $from, $to, $unit) = @_;
 	my $size = $unit eq 'BIT' ? 1 : 8;
-	my ($first, $last) = range($from, $to, length($bits) / $size) or return -1;
+	my $len = length($bits) / $size;
+	# other than BITCOUNT: -1 -2 is not empty if both lie before the value
+	$from = $from + $len < 0 ? 0 : $from + $len if $from < 0;
+	my ($first, $last) = range($from, $to, $len) or return -1;
 	my $at = index substr($bits, $first * $size, ($last - $first + 1) * $size), $bit;
 	return $at < 0 ? -1 : $at + $first * $size;
 }

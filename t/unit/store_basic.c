@@ -91,6 +91,8 @@ typedef struct Put
 	size_t		len;
 	bool		nx;
 	bool		append;
+	bool		patch;			/* from 'at' on */
+	uint64		at;
 	bool		delete;
 } Put;
 
@@ -107,6 +109,8 @@ decide_put(const StoreView *view, StoreChange *change, void *arg)
 	change->part[0].len = put->len;
 	change->part_count = 1;
 	change->append_to_old = put->append;
+	change->patch_old = put->patch;
+	change->patch_at = put->at;
 	return STORE_PUT;
 }
 
@@ -262,6 +266,51 @@ test_large_values(void **state)
 		assert_int_equal(store_read(&key, show_copy, &got, &gate), STORE_OK);
 		assert_int_equal(got.len, 2097152);
 	}
+	free(data);
+	free(back);
+}
+
+/* test_patches -- what is laid over a value, anywhere, against an array. */
+static void
+test_patches(void **state)
+{
+	enum { ROOM = 400000 };
+	static const uint64 ends[] = {10, 4096, 4097, 32768, 65536, 300000};
+	uint8	   *model = calloc(1, ROOM);
+	uint8	   *data = malloc(ROOM);
+	uint8	   *back = malloc(ROOM);
+	StoreKey	key = {0, 5, "patch"};
+	size_t		len = 0;
+
+	(void) state;
+	for (int i = 0; i < 400; i++)
+	{
+		Got			got = {.to = back, .room = ROOM};
+		uint64		at = next_random() % (ends[next_random() % lengthof(ends)] + 1);
+		size_t		count = next_random() % 50 == 0 ? 0 : 1 + next_random() % (next_random() % 3 ? 20 : 70000);
+		Lsn			gate = 0;
+
+		if (i % 40 == 0)
+		{
+			/* short again */
+			len = next_random() % 5000;
+			for (size_t n = 0; n < len; n++)
+				model[n] = (uint8) next_random();
+			memset(model + len, 0, ROOM - len);
+			assert_int_equal(do_put(0, "patch", 5, (Put) {.data = model, .len = len}, NULL), STORE_OK);
+		}
+		for (size_t n = 0; n < count; n++)
+			data[n] = model[at + n] = (uint8) next_random();
+		len = Max(len, at + count);
+		assert_int_equal(do_put(0, "patch", 5, (Put) {.data = data, .len = count, .patch = true, .at = at}, NULL), STORE_OK);
+		flush_all();
+		assert_int_equal(store_read(&key, show_copy, &got, &gate), STORE_OK);
+		assert_int_equal(got.len, len);
+		assert_memory_equal(back, model, len);
+	}
+	assert_int_equal(do_put(0, "patch", 5, (Put) {.data = "x", .len = 1, .patch = true, .at = UINT64_C(1) << 62}, NULL), STORE_TOO_LARGE);
+	flush_all();
+	free(model);
 	free(data);
 	free(back);
 }
@@ -764,6 +813,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_single_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_large_values, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ring_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walk_gate, setup, teardown),

@@ -160,9 +160,8 @@ decide_bitop(const StoreView *view, StoreChange *change, void *arg)
 {
 	const Bitop *b = arg;
 
-	(void) view;
 	if (b->len == 0)
-		return STORE_DELETE;
+		return view->exists ? STORE_DELETE : STORE_KEEP;
 	change->part[0] = (BytePart) {b->result, b->len};
 	change->part_count = 1;
 	return STORE_PUT;

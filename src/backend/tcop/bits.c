@@ -101,9 +101,10 @@ tcop__getbit(Session *s)
 	StoreKey	key;
 	TcopResult	result;
 
-	if (!tcop__arg_bit_offset(s, 2, &arg.offset) || !tcop__arg_key(s, 1, &key) ||
-		!tcop__status(s, store_read(&key, show_bit, &arg, &s->gate), &result))
+	if (!tcop__arg_bit_offset(s, 2, &arg.offset) || !tcop__arg_key(s, 1, &key))
 		return TCOP_DONE;
+	if (!tcop__status(s, store_read(&key, show_bit, &arg, &s->gate), &result))
+		return result;
 	tcop__looked(s, 1, arg.exists);
 	reply_int(&s->out, arg.bit);
 	return TCOP_DONE;

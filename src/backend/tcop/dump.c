@@ -260,7 +260,7 @@ decide_restore(const StoreView *view, StoreChange *change, void *arg)
 	if (r->busy || r->error != NULL)
 		return STORE_KEEP;
 	if (r->past)
-		return STORE_DELETE;
+		return view->exists ? STORE_DELETE : STORE_KEEP;
 	change->part[0] = r->value;
 	change->part_count = 1;
 	change->expiry = r->expiry;

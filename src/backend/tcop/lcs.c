@@ -3,7 +3,7 @@
  *
  * Both are copied first, as they were at one moment: the first one's version is
  * looked at again when the second one has been copied.  Then a table is filled, of
- * (length + 1) * (length + 1) numbers, some rows per run, and read backwards from its
+ * (length + 1) * (length + 1) numbers, a portion per run, and read backwards from its
  * end.  Redis bounds the table by the longest value that there may be, and so does
  * this; LEN needs as much as the others do.
  */
@@ -11,8 +11,9 @@
 #include "tcop/strings_internal.h"
 #include "utils/settings.h"
 
-#define CELLS_PER_RUN (1 * MIB)
-#define STEPS_PER_RUN (1 * MIB)
+/* about a millisecond each */
+#define CELLS_PER_RUN (256 * KIB)
+#define STEPS_PER_RUN (64 * KIB)
 
 typedef struct Match
 {
@@ -31,7 +32,8 @@ typedef struct Lcs
 	bool		with_match_len;
 	int64		min_match_len;
 	uint32	   *table;			/* (a.len + 1) rows of (b.len + 1) */
-	uint32		row;			/* next to be filled */
+	uint32		row;			/* next to be filled: row and column */
+	uint32		column;
 	bool		filled;
 	/* reading backwards */
 	uint32		i;
@@ -151,13 +153,13 @@ row_of(const Lcs *l, uint32 i)
 	return l->table + (uint64) i * (l->b.scan.len + 1);
 }
 
-/* lcs_fill -- some rows of the table; false: more to do. */
+/* lcs_fill -- a portion of the table; false: more to do. */
 static bool
 lcs_fill(Lcs *l)
 {
 	uint32		a_len = (uint32) l->a.scan.len;
 	uint32		b_len = (uint32) l->b.scan.len;
-	uint64		cells = 0;
+	uint32		left = CELLS_PER_RUN;
 
 	if (l->table == NULL)
 	{
@@ -166,18 +168,21 @@ lcs_fill(Lcs *l)
 		memset(l->table, 0, ((uint64) b_len + 1) * sizeof(uint32));
 		l->row = 1;
 	}
-	for (; l->row <= a_len; l->row++)
+	for (; l->row <= a_len; l->row++, l->column = 0)
 	{
 		const uint32 *above = row_of(l, l->row - 1);
 		uint32	   *row = row_of(l, l->row);
 		uint8		c = l->a.buffer[l->row - 1];
+		uint32		end = Min(b_len, l->column + left);
 
-		if (cells >= CELLS_PER_RUN)
-			return false;
-		cells += (uint64) b_len + 1;
 		row[0] = 0;
-		for (uint32 j = 1; j <= b_len; j++)
+		for (uint32 j = l->column + 1; j <= end; j++)
 			row[j] = c == l->b.buffer[j - 1] ? above[j - 1] + 1 : Max(above[j], row[j - 1]);
+		left -= end - l->column;
+		l->column = end;
+		if (end < b_len)
+			return false;
+		left -= Min(left, 1u);	/* empty rows count, too */
 	}
 	return true;
 }

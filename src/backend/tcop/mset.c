@@ -26,9 +26,8 @@ decide_pair(const StoreView *view, StoreChange *change, void *arg)
 {
 	const PairArg *a = arg;
 
-	(void) view;
 	if (unlikely(a->time->past))
-		return STORE_DELETE;
+		return view->exists ? STORE_DELETE : STORE_KEEP;
 	change->part[0] = *a->value;
 	change->part_count = 1;
 	change->keep_expiry = a->time->kind == TIME_KEEP;

@@ -106,7 +106,7 @@ decide_set(const StoreView *view, StoreChange *change, void *arg)
 		return STORE_KEEP;
 	}
 	if (unlikely(a->time.past))
-		return STORE_DELETE;
+		return view->exists ? STORE_DELETE : STORE_KEEP;
 	change->part[0] = *a->value;
 	change->part_count = 1;
 	change->keep_expiry = a->time.kind == TIME_KEEP;
