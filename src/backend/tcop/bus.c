@@ -103,6 +103,7 @@ struct Bus
 	uint32		queues;				/* that are not empty */
 	uint64		active[PENDING_WORDS];	/* senders whose rings are to be read */
 	uint32		next;				/* sender whose turn it is */
+	bool		took;				/* from any sender, since bus_room_made */
 	bool		look;				/* take the pending bits before anything else */
 	BusIn	   *give_back;			/* the last message is in its ring still */
 	BusOut		out[BUS_RECEIVERS_MAX];
@@ -426,8 +427,9 @@ bus_flush(Bus *bus, uint64 now_us)
 
 /* head_store -- the sender may use the room up to here again. */
 static void
-head_store(BusIn *in)
+head_store(Bus *bus, BusIn *in)
 {
+	bus->took = true;
 	atomic_store_explicit(&in->pair->head, in->head, memory_order_release);	/* release [bus-head]: we have read it */
 	in->took = true;
 }
@@ -473,7 +475,7 @@ whole_total(const BusIn *in)
 
 /* whole_take -- more of the message that is put together in 'whole', of the bytes up to tail; true: it is complete. */
 static bool
-whole_take(const Bus *bus, BusIn *in, uint64 tail)
+whole_take(Bus *bus, BusIn *in, uint64 tail)
 {
 	uint64		total;
 
@@ -492,7 +494,7 @@ whole_take(const Bus *bus, BusIn *in, uint64 tail)
 		ring_get(bus, in, in->whole + in->have, n);
 		in->have += n;
 		in->head += n;
-		head_store(in);
+		head_store(bus, in);
 	}
 	return true;
 }
@@ -547,7 +549,7 @@ give_back(Bus *bus)
 {
 	if (bus->give_back == NULL)
 		return;
-	head_store(bus->give_back);
+	head_store(bus, bus->give_back);
 	bus->give_back = NULL;
 }
 
@@ -591,6 +593,9 @@ bus_room_made(Bus *bus)
 
 	give_back(bus);
 	bus->look = true;
+	if (!bus->took)
+		return;
+	bus->took = false;
 	bus->next = bus->next + 1 < senders ? bus->next + 1 : 0;
 	atomic_thread_fence(memory_order_seq_cst);	/* seq_cst [bus-room] with ask_for_room */
 	for (uint32 i = 0; i < senders; i++)

@@ -222,6 +222,8 @@ ask(Session *s, bool seconds, bool relative)
 		return result;
 	stats_add(read.exists ? STAT_HITS : STAT_MISSES, 1);
 	if (!read.exists)
+		tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
+	if (!read.exists)
 		answer = -2;
 	else if (read.expiry == 0)
 		answer = -1;

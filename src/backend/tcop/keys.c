@@ -90,9 +90,12 @@ tcop__type(Session *s)
 
 	if (!tcop__arg_key(s, 1, &key))
 		return TCOP_DONE;
-	if (tcop__status(s, store_read_head(&key, show_exists, &exists, &s->gate), &result))
-		reply_simple(&s->out, exists ? "string" : "none");
-	return result;
+	if (!tcop__status(s, store_read_head(&key, show_exists, &exists, &s->gate), &result))
+		return result;
+	if (!exists)
+		tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
+	reply_simple(&s->out, exists ? "string" : "none");
+	return TCOP_DONE;
 }
 
 /* ---- RANDOMKEY ---- */

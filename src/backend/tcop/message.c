@@ -231,7 +231,6 @@ tcop_messages_turn(void)
 	BusMessage	m;
 	uint64		pushes = 0;
 	uint64		bytes = 0;
-	bool		any = false;
 
 	(void) bus_flush(message_bus, tcop_now_us);
 	while (pushes < DRAIN_PUSHES && bytes < DRAIN_BYTES && bus_receive(message_bus, &m))
@@ -240,9 +239,7 @@ tcop_messages_turn(void)
 
 		pushes += n + 1;
 		bytes += (n + 1) * (m.a.len + m.b.len);
-		any = true;
 	}
-	if (any)
-		bus_room_made(message_bus);
+	bus_room_made(message_bus);
 	return bus_more(message_bus);
 }

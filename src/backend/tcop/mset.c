@@ -97,7 +97,8 @@ static bool
 pairs_write(Session *s, const Pairs *p, uint32 *budget, TcopResult *result)
 {
 	uint32		count = (p->end - p->first) / 2;
-	StoreWriter write = p->time.kind == TIME_KEEP || p->time.past ? store_write_head : store_write_blind;
+	bool		look = p->time.kind == TIME_KEEP || p->time.past || (tcop__notify_wanted & NOTIFY_NEW) != 0;
+	StoreWriter write = look ? store_write_head : store_write_blind;
 
 	*result = TCOP_DONE;
 	for (; s->step < 2 * count; s->step++)
@@ -122,7 +123,7 @@ pairs_write(Session *s, const Pairs *p, uint32 *budget, TcopResult *result)
 		if (unlikely(p->time.past))
 			tcop__notify(s, NOTIFY_GENERIC, "del", &key);
 		else
-			tcop__written(s, i, p->condition == CONDITION_ABSENT, "set");
+			tcop__written(s, i, !w.existed, "set");
 		if (p->time.expiry != 0 && !p->time.past)
 			tcop__notify(s, NOTIFY_GENERIC, "expire", &key);
 	}

@@ -127,8 +127,8 @@ notify_set(Session *s, const SetArg *a, const StoreWritten *w)
 		tcop__notify(s, NOTIFY_GENERIC, "del", &key);
 		return;
 	}
-	/* a blind write has not looked */
-	tcop__written(s, 1, !w->existed && a->condition.kind != CONDITION_NONE, "set");
+	/* a blind write has not looked, but then nobody wants to hear of new keys */
+	tcop__written(s, 1, !w->existed, "set");
 	if (a->time.expiry != 0)
 		tcop__notify(s, NOTIFY_GENERIC, "expire", &key);
 }
@@ -170,7 +170,8 @@ set_by(Session *s, SetArg *a, StoreWritten *w, TcopResult *result)
 {
 	if (a->get || a->condition.kind > CONDITION_PRESENT)
 		return tcop__write_taking(s, decide_set, a, &a->old, w, result);
-	if (a->condition.kind != CONDITION_NONE || a->time.kind == TIME_KEEP || a->time.past)
+	if (a->condition.kind != CONDITION_NONE || a->time.kind == TIME_KEEP || a->time.past ||
+		(tcop__notify_wanted & NOTIFY_NEW) != 0)
 		return tcop__write_by(store_write_head, s, decide_set, a, w, result);
 	return tcop__write_by(store_write_blind, s, decide_set, a, w, result);
 }

@@ -31,6 +31,7 @@ typedef struct Several
 	int64		found;
 	ValueRead	value;
 	TcopResult	result;			/* with STEP_END */
+	bool	   *exists;			/* by argument, behind 'version' */
 	Lsn			version[];		/* by argument */
 } Several;
 
@@ -80,12 +81,14 @@ read_one(Session *s, Several *m, const StoreKey *key)
 			if (!tcop__status(s, store_read_head(key, show_version, &read, &s->gate), &m->result))
 				return STEP_END;
 			m->version[m->next] = read.version;
+			m->exists[m->next] = read.exists;
 			m->found += read.exists;
 			return STEP_ON;
 		}
 		if (!tcop__status(s, tcop__read_value(s, key, &m->value), &m->result))
 			return STEP_END;
 		m->version[m->next] = m->value.version;
+		m->exists[m->next] = m->value.exists;
 		m->found += m->value.exists;
 		if (!m->value.exists)
 			reply_null(&s->out);
@@ -153,6 +156,13 @@ pass(Session *s, Several *m)
 static void
 finish(Session *s, const Several *m)
 {
+	for (uint32 i = 1; i < s->argc && unlikely((tcop__notify_wanted & NOTIFY_KEY_MISS) != 0); i++)
+	{
+		StoreKey	key;
+
+		if (!m->exists[i] && tcop__arg_key(s, i, &key))
+			tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
+	}
 	stats_add(STAT_HITS, (uint64) m->found);
 	stats_add(STAT_MISSES, s->argc - 1 - (uint64) m->found);
 	if (!m->with_values)
@@ -172,7 +182,8 @@ tcop__read_several(Session *s, bool with_values)
 		for (uint32 i = 1; i < s->argc; i++)
 			if (!tcop__arg_key(s, i, &key))
 				return TCOP_DONE;
-		m = tcop__state(s, sizeof(Several) + s->argc * sizeof(Lsn), NULL);
+		m = tcop__state(s, sizeof(Several) + s->argc * (sizeof(Lsn) + sizeof(bool)), NULL);
+		m->exists = (bool *) &m->version[s->argc];
 		m->with_values = with_values;
 		begin(s, m);
 	}

@@ -71,7 +71,7 @@ extern bool bus_flush(Bus *bus, uint64 now_us);
 extern bool bus_receive(Bus *bus, BusMessage *message) attribute_must_check;
 /* bus_more -- may there be more at once?  For a receiver that stopped early: do not sleep. */
 extern bool bus_more(const Bus *bus);
-/* bus_room_made -- after a row of bus_receive: wakes senders that wait for the room this made. */
+/* bus_room_made -- after every row of bus_receive, also one that brought no message: a part of one may have been taken.  Wakes senders that wait for the room. */
 extern void bus_room_made(Bus *bus);
 
 #endif
