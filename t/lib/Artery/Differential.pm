@@ -40,8 +40,8 @@ my @known = (
 		'artery keeps no form: it tells the one that Redis would choose for the same value set whole; Redis keeps "raw" after APPEND, SETRANGE, SETBIT'
 	],
 	[
-		'cursor', sub { uc $_[0][0] eq 'SCAN' && $_[0][1] =~ /\A[-+]\d/ && $_[1] eq "-ERR invalid cursor\r\n" },
-		'a cursor is digits; Redis takes a sign as well, for it reads it with strtoul'
+		'cursor', sub { uc $_[0][0] eq 'SCAN' && $_[0][1] =~ /\A(?:[-+]|0\d)/ && $_[1] eq "-ERR invalid cursor\r\n" },
+		'a cursor is the number that SCAN gave; Redis reads it with strtoul, which takes a sign and leading zeros'
 	],
 	[
 		'refcount', sub { uc "@{$_[0]}[0, 1]" eq 'OBJECT REFCOUNT' && $_[1] eq ":1\r\n" && $_[2] =~ /\A:\d+\r\n\z/ },
@@ -405,8 +405,9 @@ sub watched
 sub history
 {
 	my ($self, $command) = @_;
+	my $with_exec = $command->[0] =~ /\Aexec\z/i;
 	my %key = map { $_ => 1 } grep { my $w = $_; grep { $_ eq $w } @KEYS } @$command[1 .. $#$command];
-	my @lines = grep { my $c = $_->[1]; $c->[0] =~ /\A(select|swapdb|flush|multi|exec|discard|watch|unwatch|keys)/i || grep { $key{$_} } @$c[1 .. $#$c] } @{$self->{history}};
+	my @lines = grep { my $c = $_->[1]; $c->[0] =~ /\A(select|swapdb|flush)/i || $with_exec && $c->[0] =~ /\A(multi|exec|discard|watch|unwatch)\z/i || grep { $key{$_} } @$c[1 .. $#$c] } @{$self->{history}};
 	@lines = @lines[-60 .. -1] if @lines > 60;
 	return join "\n", map { "  [connection $_->[0]] " . shown_command($_->[1]) } @lines;
 }
