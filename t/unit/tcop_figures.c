@@ -72,14 +72,14 @@ test_stats_latency(void **state)
 	{
 		stats_attach(worker);
 		for (int i = 0; i < 5; i++)
-			stats_latency_add(3, 5000);
+			stats_latency_add(3, 5000, 1);
 	}
 	assert_int_equal(stats_latency(3, bucket), 10);
 	assert_int_equal(bucket[stats_latency_bucket(5000)], 10);
 	assert_int_equal(stats_latency(4, bucket), 0);
 	stats_reset();
 	assert_int_equal(stats_latency(3, bucket), 0);
-	stats_latency_add(3, 1);
+	stats_latency_add(3, 1, 1);
 	assert_int_equal(stats_latency(3, bucket), 1);
 	assert_int_equal(bucket[0], 1);
 	free(region);
