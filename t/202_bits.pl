@@ -49,7 +49,7 @@ my @table = (
 	[['BITPOS', 'empty', 0], ':-1'], [['BITPOS', 'empty', 1], ':-1'], [['BITPOS', 'empty', 0, 0], ':-1'], [['BITPOS', 'empty', 0, 0, -1], ':-1'],
 	[['BITPOS', 'p', 2], '-ERR The bit argument must be 1 or 0.'], [['BITPOS', 'none', 2], '-ERR The bit argument must be 1 or 0.'], [['BITPOS', 'p', 'x'], $NUMBER], [['BITPOS', 'p'], arity('bitpos')],
 	[['BITPOS', 'p', 1, 'x'], $NUMBER], [['BITPOS', 'p', 1, 0, 'x'], $NUMBER], [['BITPOS', 'p', 1, 0, -1, 'BOGUS'], $SYNTAX], [['BITPOS', 'p', 1, 0, -1, 'BIT', 1], $SYNTAX],
-	[['BITPOS', 'p', 1, 'x', -1, 'BOGUS'], $NUMBER], [['BITPOS', 'p', 1, 0, 'x', 'BOGUS'], $SYNTAX], [['BITPOS', 'p', 1, '-9223372036854775808', '9223372036854775807'], ':0'],
+	[['BITPOS', 'p', 1, -50, -60], ':0'], [['BITCOUNT', 'p', -50, -60], ':0'], [['BITPOS', 'p', 1, 'x', -1, 'BOGUS'], $NUMBER], [['BITPOS', 'p', 1, 0, 'x', 'BOGUS'], $SYNTAX], [['BITPOS', 'p', 1, '-9223372036854775808', '9223372036854775807'], ':0'],
 	[['FLUSHALL'], 'OK'],
 );
 
@@ -80,6 +80,9 @@ sub position
 {
 	my ($bits, $bit, $from, $to, $unit) = @_;
 	my $size = $unit eq 'BIT' ? 1 : 8;
+	# as Redis: cut to the value before it is looked whether it is empty
+	$from = -length($bits) / $size if $from < -length($bits) / $size;
+	$to = -length($bits) / $size if $to < -length($bits) / $size;
 	my ($first, $last) = range($from, $to, length($bits) / $size) or return -1;
 	my $at = index substr($bits, $first * $size, ($last - $first + 1) * $size), $bit;
 	return $at < 0 ? -1 : $at + $first * $size;
