@@ -149,7 +149,8 @@ subtest 'COMMAND as Redis tells it' => sub {
 		{
 			my ($name, $arity, $flags, $first, $last, $step, $acl, $tips, $specs, $children) = @$c;
 			push @todo, map { $_->[1] } @{$children->[1]};
-			$all[$side]{$name->[1]} = join ' ', "arity $arity->[1], keys $first->[1] $last->[1] $step->[1],", (sort map { $_->[1] } @{$flags->[1]}), sort map { $_->[1] } @{$acl->[1]};
+			$all[$side]{$name->[1]} = join ' ', "arity $arity->[1], keys $first->[1] $last->[1] $step->[1],", (sort map { $_->[1] } @{$flags->[1]}), (sort map { $_->[1] } @{$acl->[1]}),
+				'tips', (sort map { $_->[1] } @{$tips->[1]}), 'specs', map { my %spec = map { $_->[1] } @{$_->[1]}; join ' ', (sort map { $_->[1] } @{$spec{flags}}), shown(['*', [map { ['+', ref $_ ? shown(['*', $_]) : $_] } @spec{qw(begin_search find_keys)}]]) } @{$specs->[1]};
 		}
 	}
 	my @both = sort grep { exists $all[1]{$_} && !$meant{$_} } keys %{$all[0]};

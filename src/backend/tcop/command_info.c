@@ -140,20 +140,38 @@ reply_words(Output *o, const char *words, bool simple)
 	}
 }
 
+/* spec_flags -- of key number 'i': key_flags has one part for all keys, or one for each, separated by '/'. */
+static const char *
+spec_flags(const Command *c, uint32 i, char *to, size_t size)
+{
+	const char *part = c->key_flags;
+
+	for (const char *slash; i > 0 && (slash = strchr(part, '/')) != NULL; i--)
+		part = slash + 1;
+	snprintf(to, size, "%.*s", (int) strcspn(part, "/"), part);
+	return to;
+}
+
+/* spec_count -- key specifications: one for all keys, or one for each of a few. */
+static uint32
+spec_count(const Command *c)
+{
+	uint32		n = c->first_key != 0;
+
+	for (const char *p = c->key_flags; *p != '\0'; p++)
+		n += *p == '/';
+	return n;
+}
+
 static void
-reply_key_specs(Output *o, const Command *c)
+reply_key_spec(Output *o, const Command *c, uint32 i, bool alone)
 {
 	int			last = c->last_key < 0 ? c->last_key : c->last_key - c->first_key;
+	char		flags[128];
 
-	if (c->first_key == 0)
-	{
-		reply_set(o, 0);
-		return;
-	}
-	reply_set(o, 1);
 	reply_map(o, 3);
 	reply_text(o, "flags");
-	reply_words(o, c->key_flags, true);
+	reply_words(o, spec_flags(c, i, flags, sizeof(flags)), true);
 	reply_text(o, "begin_search");
 	reply_map(o, 2);
 	reply_text(o, "type");
@@ -161,7 +179,7 @@ reply_key_specs(Output *o, const Command *c)
 	reply_text(o, "spec");
 	reply_map(o, 1);
 	reply_text(o, "index");
-	reply_int(o, c->first_key);
+	reply_int(o, c->first_key + (int) i * c->key_step);
 	reply_text(o, "find_keys");
 	reply_map(o, 2);
 	reply_text(o, "type");
@@ -169,11 +187,21 @@ reply_key_specs(Output *o, const Command *c)
 	reply_text(o, "spec");
 	reply_map(o, 3);
 	reply_text(o, "lastkey");
-	reply_int(o, last);
+	reply_int(o, alone ? last : 0);
 	reply_text(o, "keystep");
-	reply_int(o, c->key_step);
+	reply_int(o, alone ? c->key_step : 1);
 	reply_text(o, "limit");
 	reply_int(o, 0);
+}
+
+static void
+reply_key_specs(Output *o, const Command *c)
+{
+	uint32		count = spec_count(c);
+
+	reply_set(o, count);
+	for (uint32 i = 0; i < count; i++)
+		reply_key_spec(o, c, i, count == 1);
 }
 
 static void
@@ -413,6 +441,7 @@ get_keys(Session *s, bool with_flags)
 {
 	const Command *c = command_find(s->argv[2].data, s->argv[2].len);
 	int			argc = (int) s->argc - 2;
+	char		flags[128];
 	int		   *index;
 	int			count;
 
@@ -441,7 +470,7 @@ get_keys(Session *s, bool with_flags)
 			reply_array(&s->out, 2);
 		reply_bulk(&s->out, s->argv[2 + index[i]].data, s->argv[2 + index[i]].len);
 		if (with_flags)
-			reply_words(&s->out, c->key_flags, true);
+			reply_words(&s->out, spec_flags(c, (uint32) i, flags, sizeof(flags)), true);
 	}
 	free(index);
 	return TCOP_DONE;

@@ -41,10 +41,33 @@ const char *const tcop_event_methods[] = {"io_uring", "epoll"};
  * passed from its first run to its reply, with all that it waited for (pages, the
  * log, memory, other transactions) but for those that are made to wait
  * (CMD_BLOCKING), whose last run counts.  The gate comes after it.
+ *
+ * Short ones of the same kind in a row are only added up, and go into the histogram
+ * together, each with the average of its row; the longer ones, which make the tail
+ * of the histogram and the slow log, go in one by one.
  */
+#define ACCOUNT_SHORT_NS 4000
+
 static uint64 account_ticks;		/* the last reading of this turn; 0: none yet */
 static uint64 account_slow_ticks;	/* a command that took so long is looked at more closely */
+static uint64 account_short_ticks;	/* a command that took less is short */
 static int	account_command = -1;	/* what the process slot says that we do */
+static uint64 account_row_ticks;	/* short ones of account_command that are in no figure yet: their time ... */
+static uint32 account_row_count;	/* ... and number */
+
+static void
+account_row_end(void)
+{
+	uint64		ns;
+
+	if (account_row_count == 0)
+		return;
+	ns = clock_ticks_ns(account_row_ticks);
+	stats_add(STAT_COMMAND_NSEC + account_command, ns);
+	stats_latency_add(account_command, ns / account_row_count, account_row_count);
+	account_row_ticks = 0;
+	account_row_count = 0;
+}
 
 static inline uint64
 account_now(void)
@@ -60,6 +83,7 @@ account_doing(const Command *c)
 {
 	if (likely(c->index == account_command))
 		return;
+	account_row_end();
 	account_command = c->index;
 	elog_doing(c->name);
 }
@@ -90,6 +114,7 @@ account_limits(void)
 	if (set_latency_monitor_threshold > 0)
 		ns = Min(ns, (uint64) set_latency_monitor_threshold * 1000000);
 	account_slow_ticks = ns == UINT64_MAX ? ns : clock_ns_ticks(ns);
+	account_short_ticks = Min(account_slow_ticks, clock_ns_ticks(ACCOUNT_SHORT_NS));
 }
 
 static void
@@ -103,27 +128,42 @@ account_slow(Session *s, const Command *c, uint64 ns)
 	latency_add((c->flags & CMD_FAST) != 0 ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, us);
 }
 
+/* account_long -- a run that has not ended the command, or that was not short, or not the first. */
+static void
+account_long(Session *s, const Command *c, uint64 spent, bool done)
+{
+	uint64		took = (c->flags & CMD_BLOCKING) != 0 ? spent : account_ticks - s->begun_ticks;
+
+	stats_add(STAT_COMMAND_NSEC + c->index, clock_ticks_ns(spent));
+	if (!done)
+		return;
+	stats_latency_add(c->index, clock_ticks_ns(took), 1);
+	if (took >= account_slow_ticks)
+		account_slow(s, c, clock_ticks_ns(took));
+}
+
 /* account_run -- a run of the session's command has ended. */
 static inline void
 account_run(Session *s, bool done)
 {
-	const Command *c = s->command;
 	uint64		now = clock_ticks();
 	uint64		spent = now - account_ticks;
-	uint64		took = (c->flags & CMD_BLOCKING) != 0 ? spent : now - s->begun_ticks;
+	bool		first = account_ticks == s->begun_ticks;
 
 	account_ticks = now;
-	stats_add(STAT_COMMAND_NSEC + c->index, clock_ticks_ns(spent));
-	if (unlikely(!done))
-		return;
-	stats_latency_add(c->index, clock_ticks_ns(took));
-	if (unlikely(took >= account_slow_ticks))
-		account_slow(s, c, clock_ticks_ns(took));
+	if (likely(spent < account_short_ticks && first && done))
+	{
+		account_row_ticks += spent;
+		account_row_count++;
+	}
+	else
+		account_long(s, s->command, spent, done);
 }
 
 void
 tcop_turn_end(void)
 {
+	account_row_end();
 	account_ticks = 0;
 }
 
@@ -153,7 +193,7 @@ void
 tcop_turn(uint64 now_us)
 {
 	tcop_now_us = now_us;
-	account_ticks = 0;
+	tcop_turn_end();		/* of what has run since, in the call that slept */
 	account_limits();
 	store_clock_turn();
 	notify_turn();

@@ -252,7 +252,7 @@ usage_type(const char *name)
 {
 	static const char *const integers[] = {"cursor", "count", "index", "increment", "decrement", "protover",
 	"client-id", "timeout", "numlocal", "numreplicas", "seconds", "milliseconds", "db", "destination-db", "index1", "index2",
-	"version"};
+	"version", "port", "bits"};
 
 	if (strcmp(name, "key") == 0 || strcmp(name, "pattern") == 0)
 		return name;

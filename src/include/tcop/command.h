@@ -73,7 +73,7 @@ typedef struct Command
 	int			first_key;		/* 0: none */
 	int			last_key;		/* negative: counted from the end */
 	int			key_step;
-	const char *key_flags;		/* as COMMAND shows them, separated by blanks */
+	const char *key_flags;		/* as COMMAND shows them, separated by blanks; of each key by itself if there are '/' */
 	const char *group;
 	uint32		acl;
 	const char *since;

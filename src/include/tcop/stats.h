@@ -138,9 +138,9 @@ stats_add(int which, uint64 n)
 }
 
 static inline void
-stats_latency_add(int command, uint64 ns)
+stats_latency_add(int command, uint64 ns, uint64 calls)
 {
-	figure_add(&stats_mine->latency[command][stats_latency_bucket(ns)], 1);
+	figure_add(&stats_mine->latency[command][stats_latency_bucket(ns)], calls);
 }
 
 #endif

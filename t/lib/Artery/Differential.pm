@@ -28,7 +28,9 @@ our $FAR         = 4_102_444_800;	# 2100-01-01: deadlines that are absolute
 my $WAIT         = 60;
 
 # artery refuses these within MULTI: they change the map of databases, which a transaction's record cannot do
-our $NOT_QUEUED = qr/\A(flushdb|swapdb|keys|scan|randomkey)\z/;
+# (flushdb, swapdb); and EXEC runs its commands before it knows whether a watched key has changed: what they
+# do to the connection is taken back for SELECT and HELLO, but not for CLIENT SETNAME
+our $NOT_QUEUED = qr/\A(flushdb|swapdb|client|keys|scan|randomkey)\z/;
 # WATCH looks at versions: a key that was not there, was made and went with its whole database is as if it
 # had never been, and EXEC goes on, where Redis refuses.  So these are made only while nobody watches.
 my $WHOLE_DATABASE = qr/\A(flushdb|swapdb)\z/;
@@ -40,8 +42,8 @@ my @known = (
 		'artery keeps no form: it tells the one that Redis would choose for the same value set whole; Redis keeps "raw" after APPEND, SETRANGE, SETBIT'
 	],
 	[
-		'cursor', sub { uc $_[0][0] eq 'SCAN' && $_[0][1] =~ /\A[-+]\d/ && $_[1] eq "-ERR invalid cursor\r\n" },
-		'a cursor is digits; Redis takes a sign as well, for it reads it with strtoul'
+		'cursor', sub { lc $_[0][0] eq 'scan' && $_[0][1] ne '0' && $_[1] =~ /\A-ERR (?:invalid cursor|unknown or expired cursor)/ },
+		'a cursor is the number that SCAN gave; Redis reads it with strtoul, which takes signs, zeros and a NUL, and takes any number'
 	],
 	[
 		'refcount', sub { uc "@{$_[0]}[0, 1]" eq 'OBJECT REFCOUNT' && $_[1] eq ":1\r\n" && $_[2] =~ /\A:\d+\r\n\z/ },
@@ -405,8 +407,9 @@ sub watched
 sub history
 {
 	my ($self, $command) = @_;
+	my $with_exec = $command->[0] =~ /\Aexec\z/i;
 	my %key = map { $_ => 1 } grep { my $w = $_; grep { $_ eq $w } @KEYS } @$command[1 .. $#$command];
-	my @lines = grep { my $c = $_->[1]; $c->[0] =~ /\A(select|swapdb|flush|multi|exec|discard|watch|unwatch|keys)/i || grep { $key{$_} } @$c[1 .. $#$c] } @{$self->{history}};
+	my @lines = grep { my $c = $_->[1]; $c->[0] =~ /\A(select|swapdb|flush)/i || $with_exec && $c->[0] =~ /\A(multi|exec|discard|watch|unwatch)\z/i || grep { $key{$_} } @$c[1 .. $#$c] } @{$self->{history}};
 	@lines = @lines[-60 .. -1] if @lines > 60;
 	return join "\n", map { "  [connection $_->[0]] " . shown_command($_->[1]) } @lines;
 }
