@@ -36,10 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SUBS 64					/* sub-directories of a directory */
-#define FILES 1000				/* keys of a sub-directory */
-#define RANGE_KEYS 100
-#define VALUE_BYTES 64
+#include "order_keys.h"
+
 #define FILL_BATCH 10000
 #define REPLY_MAX (1 << 20)
 #define CONNECTIONS_MAX 64
@@ -49,8 +47,6 @@ typedef enum Operation { LIST, RANGE, VALUES } Operation;
 
 static Operation operation;
 static bool bare;
-static uint64_t keys;
-static uint64_t random_state;
 static char value[VALUE_BYTES];
 static char reply[REPLY_MAX];
 static size_t reply_len;
@@ -61,45 +57,6 @@ die(const char *what, const char *why)
 {
 	fprintf(stderr, "order_peer: %s: %s\n", what, why);
 	exit(2);
-}
-
-static double
-now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
-}
-
-static uint64_t
-next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
-
-/* key number n in byte order */
-static size_t
-make_key(char *key, uint64_t n)
-{
-	return (size_t) sprintf(key, "/data/dir%05llu/sub%02llu/file%06llu.dat", (unsigned long long) (n / (SUBS * FILES)),
-							(unsigned long long) (n / FILES % SUBS), (unsigned long long) (n % FILES));
-}
-
-static size_t
-make_directory(char *prefix)
-{
-	return (size_t) sprintf(prefix, "/data/dir%05llu/", (unsigned long long) (next_random() % (keys / (SUBS * FILES))));
-}
-
-/* the i-th key to write: a permutation, the multiplier being prime and larger than any number of keys */
-static uint64_t
-nth(uint64_t i, bool sorted)
-{
-	return sorted ? i : (uint64_t) ((unsigned __int128) i * 1000000007 % keys);
 }
 
 /* ---- what the peers answer ---- */
@@ -358,17 +315,20 @@ static void
 measure(void (*once)(void), double seconds)
 {
 	double		start;
+	double		cpu;
 	double		took;
 	uint64_t	count = 0;
 
 	for (int i = 0; i < 2000; i++, reply_len = 0)
 		once();
+	cpu = cpu_seconds();
 	start = now_seconds();
 	do
 		for (int i = 0; i < 200; i++, count++, reply_len = 0)
 			once();
 	while ((took = now_seconds() - start) < seconds);
-	printf("{\"count\": %llu, \"seconds\": %.3f, \"ns\": %.0f}\n", (unsigned long long) count, took, 1e9 * took / (double) count);
+	printf("{\"count\": %llu, \"seconds\": %.3f, \"ns\": %.0f, \"cpu_ns\": %.0f}\n", (unsigned long long) count, took, 1e9 * took / (double) count,
+		   1e9 * (cpu_seconds() - cpu) / (double) count);
 }
 
 /* ---- artery ---- */
