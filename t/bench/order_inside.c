@@ -1,9 +1,9 @@
 /*
  * order_inside.c -- what LIST and RANGE cost inside artery: the commands as a worker runs them, without sockets.
  *
- *   order_inside OPERATION KEYS ORDER SECONDS SEED PAGES
+ *   order_inside KEYS ORDER SECONDS SEED PAGES
  *
- * OPERATION, KEYS, ORDER as for order_peer.c; PAGES: small or huge (what huge_pages gives the
+ * KEYS, ORDER and the operations, each for SECONDS, as for order_peer.c; PAGES: small or huge (what huge_pages gives the
  * segment).  The segment is private memory and nobody writes files: the log is
  * thrown away.  Each operation is one call of the command's function, from its words
  * to its reply in the connection's output.
@@ -159,33 +159,46 @@ once(Session *s, const char *operation)
 	return run(s, tcop__range, words, strcmp(operation, "values") == 0 ? 6 : 5);
 }
 
-int
-main(int argc, char **argv)
+/* measure -- one operation, as a member of the JSON. */
+static void
+measure(Session *s, const char *operation, double seconds, const char *end)
 {
-	Session		session = {.magic = SESSION_MAGIC, .out.proto = 2};
 	double		start;
 	double		cpu;
 	double		took;
 	uint64_t	count = 0;
 	uint64_t	bytes = 0;
 
-	if (argc < 7)
-		die("see the head of order_inside.c");
-	keys = strtoull(argv[2], NULL, 10);
-	random_state = (strtoull(argv[5], NULL, 10) + 1) * UINT64_C(0x9e3779b97f4a7c15);
-	make_segment();
-	fill(strcmp(argv[3], "sorted") == 0);
-	if (strcmp(argv[6], "huge") == 0)
-		collapse();
 	for (int i = 0; i < 2000; i++)
-		(void) once(&session, argv[1]);
+		(void) once(s, operation);
 	cpu = cpu_seconds();
 	start = now_seconds();
 	do
 		for (int i = 0; i < 200; i++, count++)
-			bytes += once(&session, argv[1]);
-	while ((took = now_seconds() - start) < atof(argv[4]));
-	printf("{\"count\": %llu, \"seconds\": %.3f, \"ns\": %.0f, \"cpu_ns\": %.0f, \"bytes\": %.0f}\n", (unsigned long long) count,
-		   took, 1e9 * took / (double) count, 1e9 * (cpu_seconds() - cpu) / (double) count, (double) bytes / (double) count);
+			bytes += once(s, operation);
+	while ((took = now_seconds() - start) < seconds);
+	printf("\"%s\": {\"ns\": %.0f, \"cpu_ns\": %.0f, \"bytes\": %.0f}%s", operation, 1e9 * took / (double) count,
+		   1e9 * (cpu_seconds() - cpu) / (double) count, (double) bytes / (double) count, end);
+}
+
+int
+main(int argc, char **argv)
+{
+	Session		session = {.magic = SESSION_MAGIC, .out.proto = 2};
+	double		seconds;
+
+	if (argc < 6)
+		die("see the head of order_inside.c");
+	keys = strtoull(argv[1], NULL, 10);
+	seconds = atof(argv[3]);
+	random_state = (strtoull(argv[4], NULL, 10) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	make_segment();
+	fill(strcmp(argv[2], "sorted") == 0);
+	if (strcmp(argv[5], "huge") == 0)
+		collapse();
+	printf("{");
+	measure(&session, "list", seconds, ", ");
+	measure(&session, "range", seconds, ", ");
+	measure(&session, "values", seconds, "}\n");
 	return 0;
 }

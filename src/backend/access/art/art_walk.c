@@ -72,6 +72,7 @@ struct ArtCursor
 	bool		dirty_only;		/* art_seek_dirty: nodes of dirty LSN <= clean_upto, in units, are passed over */
 	uint64		clean_upto;
 	uint32		expected;		/* leaves, in the walk to come; 0: who knows */
+	bool		values;			/* not only their heads and keys will be looked at */
 	uint32		ahead;			/* leaves to find ahead; 0: never */
 	uint32		found_first;	/* found[]: a ring */
 	uint32		found_count;
@@ -130,6 +131,8 @@ order_slots(ArtFrame *f, const ArtNode16 *node, bool backward)
 {
 	uint64		present[4] = {0};
 	uint8		slot_of[256];
+	int32		before = -1;
+	bool		ascending = !backward;
 
 	f->ordered = true;
 	f->at = f->count = 0;
@@ -137,15 +140,20 @@ order_slots(ArtFrame *f, const ArtNode16 *node, bool backward)
 	{
 		/* relaxed: the key byte alone, which stays */
 		uint64		word = atomic_load_explicit(&node->slot[i], memory_order_relaxed);
-		uint32		byte = slot_byte(word);
+		int32		byte = slot_byte(word);
 
 		if ((word & SLOT_KEYED) == 0)
 			break;
-		if (backward ? (int32) byte > f->next : (int32) byte < f->next)
+		if (backward ? byte > f->next : byte < f->next)
 			continue;
 		present[byte / 64] |= UINT64_C(1) << byte % 64;
-		slot_of[byte] = (uint8) i;
+		slot_of[byte] = f->order[f->count++] = (uint8) i;
+		ascending &= byte > before;
+		before = byte;
 	}
+	if (ascending)
+		return;					/* as after keys that were put in order */
+	f->count = 0;
 	for (uint32 i = 0; i < 4; i++)
 	{
 		uint32		group = backward ? 3 - i : i;
@@ -313,9 +321,10 @@ reset(ArtCursor *c, bool backward)
 }
 
 void
-art_expect(ArtCursor *c, uint32 leaves)
+art_expect(ArtCursor *c, uint32 leaves, bool values)
 {
 	c->expected = leaves;
+	c->values = values;
 }
 
 void
@@ -441,6 +450,45 @@ find_next(ArtCursor *c)
 	return NULL;
 }
 
+/* note_found -- the leaf found last is to be returned, and loaded until then. */
+static inline void
+note_found(ArtCursor *c, Leaf *l)
+{
+	__builtin_prefetch(l);
+	__builtin_prefetch((char *) l + CACHE_LINE);
+	if (c->values)
+		__builtin_prefetch((char *) l + 2 * CACHE_LINE);
+	c->found[(c->found_first + c->found_count++) % AHEAD_MAX] = l;
+}
+
+/* find_ahead -- as many leaves as are to be found at a time. */
+static void
+find_ahead(ArtCursor *c)
+{
+	while (c->found_count < c->ahead)
+	{
+		Leaf	   *l = find_next(c);
+		ArtFrame   *f;
+
+		if (l == NULL)
+			return;
+		note_found(c, l);
+		f = c->depth > 0 ? &c->frame[c->depth - 1] : NULL;
+		if (f == NULL || !f->ordered)
+			continue;
+		/* its neighbours in the same node, most of the time */
+		while (c->found_count < c->ahead && f->at < f->count)
+		{
+			uint64		word = art__load(&((ArtNode16 *) art__node(f->node))->slot[f->order[f->at]]);
+
+			if (slot_tag(word) != TAG_LEAF)
+				break;
+			f->at++;
+			note_found(c, c->last = seg_ptr(slot_ref(word)));
+		}
+	}
+}
+
 Leaf *
 art_next(ArtCursor *c)
 {
@@ -450,14 +498,11 @@ art_next(ArtCursor *c)
 	if (c->ahead == 0)
 		return find_next(c);
 	if (c->found_count * 2 <= c->ahead)
-		while (c->found_count < c->ahead && (l = find_next(c)) != NULL)
-		{
-			__builtin_prefetch(l);
-			__builtin_prefetch((char *) l + CACHE_LINE);
-			c->found[(c->found_first + c->found_count++) % AHEAD_MAX] = l;
-		}
-	if (c->found_count == 0)
-		return NULL;
+	{
+		find_ahead(c);
+		if (c->found_count == 0)
+			return NULL;
+	}
 	l = c->found[c->found_first];
 	c->found_first = (c->found_first + 1) % AHEAD_MAX;
 	c->found_count--;
