@@ -53,6 +53,7 @@ tcop__listing_new(Session *s)
 	l->walk.exclusive = false;
 	l->walk.key_len = l->walk.prefix_len = l->walk.hop_len = 0;
 	l->walk.with_values = false;
+	l->walk.expected = 0;
 	l->walk.done = false;
 	l->walk.gate = LSN_NONE;
 	memset((char *) l + offsetof(Listing, session), 0, offsetof(Listing, last_copy) - offsetof(Listing, session));
@@ -288,6 +289,9 @@ tcop__listing_walk(Listing *l, StoreWalkShow show)
 		if (l->delimiter.len > 0)
 			(void) output_reserve(&l->prefixes, Max(l->need_prefix, (uint32) 512));
 		l->need = l->need_prefix = 0;
+		/* one with a delimiter may hop from each key that it comes to */
+		if (l->delimiter.len == 0)
+			l->walk.expected = l->limit < 0 ? TCOP_WALK_STEPS : (uint32) Min(l->limit - Max(l->items, l->seen) + 1, TCOP_WALK_STEPS);
 		status = store_walk(&l->walk, TCOP_WALK_STEPS, show, l);
 		s->gate = Max(s->gate, l->walk.gate);
 		if (!tcop__status(s, status, &result))

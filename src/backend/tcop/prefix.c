@@ -75,6 +75,7 @@ walk_start(const Session *s, StoreWalk *walk, const BytePart *prefix)
 {
 	walk->db = s->db;
 	walk->from_edge = true;
+	walk->expected = TCOP_WALK_STEPS;
 	walk->done = prefix->len > KEY_USER_MAX;
 	if (walk->done)
 		return false;

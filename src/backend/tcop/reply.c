@@ -80,6 +80,11 @@ reply_header(uint8 *to, char type, uint64 count)
 	to[0] = (uint8) type;
 	if (count < 10)
 		to[n++] = (uint8) ('0' + count);
+	else if (count < 100)
+	{
+		to[n++] = (uint8) ('0' + count / 10);
+		to[n++] = (uint8) ('0' + count % 10);
+	}
 	else
 		n += number_format_unsigned((char *) to + 1, count);
 	to[n++] = '\r';

@@ -43,15 +43,42 @@ typedef struct ArtFrame
 {
 	Off			node;
 	int32		next;
+	uint16		len;			/* bytes that the keys below have in common */
+	uint8		type;			/* of the node */
+	bool		stepped;		/* some child has been taken */
+	bool		ordered;		/* N16: 'order' counts, not 'next' */
+	uint8		at;				/* the next place in 'order' ... */
+	uint8		count;			/* ... of so many */
+	uint8		order[16];		/* slots in byte order, in the cursor's direction, as they were keyed when the frame was made */
 } ArtFrame;
+static_assert(KEY_MAX <= UINT16_MAX, "the length of a key fits a frame");
+
+/*
+ * Leaves ahead.  Leaves lie anywhere in memory, so a walk would wait for each.  It finds
+ * some more than it returns, several in one go, and starts loading them, so that they
+ * are waited for together: as many as it has been told to expect, or few at first and
+ * more the longer it goes on without a hop.
+ */
+#define AHEAD_MAX 32
+#define SIBLINGS_MAX 16			/* ways that are loaded together, while a walk hops from subtree to subtree */
+#define SIBLING_LEVELS 8
 
 struct ArtCursor
 {
 	Leaf	   *pending;		/* found by art_seek itself: comes first */
+	Leaf	   *last;			/* that was found, not returned, last: the frames are the way to it */
 	uint32		depth;
 	bool		backward;
 	bool		dirty_only;		/* art_seek_dirty: nodes of dirty LSN <= clean_upto, in units, are passed over */
 	uint64		clean_upto;
+	uint32		expected;		/* leaves, in the walk to come; 0: who knows */
+	bool		values;			/* not only their heads and keys will be looked at */
+	uint32		ahead;			/* leaves to find ahead; 0: never */
+	uint32		found_first;	/* found[]: a ring */
+	uint32		found_count;
+	Leaf	   *found[AHEAD_MAX];
+	uint32		hop_depth;		/* of the frame that the last hop went on in */
+	uint32		hop_loaded;		/* how many of its next children are being loaded, each with the way to its first leaf */
 	ArtFrame	frame[ART_DEPTH_MAX];
 };
 
@@ -95,31 +122,87 @@ art__cursor_node(const ArtCursor *c)
 	return c->depth > 0 ? c->frame[c->depth - 1].node : 0;
 }
 
-/* push -- a frame; false: the cursor passes over this node, for nothing below is dirty. */
+/*
+ * order_slots -- N16: which slots the frame will come to.  The slots themselves are read when it
+ * does; one that gets its key byte later holds nothing that was there throughout.
+ */
+static void
+order_slots(ArtFrame *f, const ArtNode16 *node, bool backward)
+{
+	uint64		present[4] = {0};
+	uint8		slot_of[256];
+	int32		before = -1;
+	bool		ascending = !backward;
+
+	f->ordered = true;
+	f->at = f->count = 0;
+	for (uint32 i = 0; i < 16; i++)
+	{
+		/* relaxed: the key byte alone, which stays */
+		uint64		word = atomic_load_explicit(&node->slot[i], memory_order_relaxed);
+		int32		byte = slot_byte(word);
+
+		if ((word & SLOT_KEYED) == 0)
+			break;
+		if (backward ? byte > f->next : byte < f->next)
+			continue;
+		present[byte / 64] |= UINT64_C(1) << byte % 64;
+		slot_of[byte] = f->order[f->count++] = (uint8) i;
+		ascending &= byte > before;
+		before = byte;
+	}
+	if (ascending)
+		return;					/* as after keys that were put in order */
+	f->count = 0;
+	for (uint32 i = 0; i < 4; i++)
+	{
+		uint32		group = backward ? 3 - i : i;
+
+		while (present[group] != 0)
+		{
+			uint32		bit = backward ? 63 - (uint32) __builtin_clzll(present[group]) : (uint32) __builtin_ctzll(present[group]);
+
+			present[group] &= ~(UINT64_C(1) << bit);
+			f->order[f->count++] = slot_of[group * 64 + bit];
+		}
+	}
+}
+
+/* push -- a frame of a node that stands behind 'above' bytes; false: the cursor passes over this node, for nothing below is dirty. */
 static bool
-push(ArtCursor *c, Off off, int32 next)
+push(ArtCursor *c, Off off, int32 next, uint32 above)
 {
 	ArtNode    *node = art__node(off);
 	uint64		meta = atomic_load_explicit(&node->meta, memory_order_acquire);	/* acquire [art-dirty]: after the slot */
 	uint32		type = meta_type(meta);
+	ArtFrame   *f = &c->frame[c->depth];
 
 	if (c->dirty_only && (meta & META_ALWAYS) == 0 && meta_dirty(meta) <= c->clean_upto)
 		return false;
 	Assert(c->depth < ART_DEPTH_MAX);
-	c->frame[c->depth].node = off;
-	c->frame[c->depth].next = next;
+	f->node = off;
+	f->next = next;
+	f->len = (uint16) (above + meta_prefix_len(meta));
+	f->type = (uint8) type;
 	c->depth++;
-	if (type <= N16)
+	/* a walk that may hop soon would load in vain */
+	if (type <= N16 && c->ahead != 1)
 		for (uint32 i = 0; i < art__capacity[type]; i++)
+		{
 			/* relaxed: a hint where to look; nothing is read through it */
-			prefetch_word(atomic_load_explicit(&art__slots(node, type)[i], memory_order_relaxed));
+			uint64		word = atomic_load_explicit(&art__slots(node, type)[i], memory_order_relaxed);
+
+			if (c->ahead == 0 || slot_tag(word) == TAG_INNER)
+				prefetch_word(word);	/* leaves: when they are found */
+		}
+	f->stepped = f->ordered = false;
 	return true;
 }
 
 static void
-push_whole(ArtCursor *c, Off off)
+push_whole(ArtCursor *c, Off off, uint32 above)
 {
-	(void) push(c, off, c->backward ? 255 : END_SLOT);
+	(void) push(c, off, c->backward ? 255 : END_SLOT, above);
 }
 
 /* leaf_wanted -- is a leaf that the seek ran into within the bound? */
@@ -159,21 +242,21 @@ seek_below(ArtCursor *c, uint64 word, uint32 depth, const uint8 *key, uint32 key
 			bool		above = depth + match == key_len || prefix[match] > key[depth + match];
 
 			if (above != c->backward)
-				push_whole(c, off);
+				push_whole(c, off, depth);
 			return;
 		}
-		depth += prefix_len;
-		if (depth == key_len)
+		if (depth + prefix_len == key_len)
 		{
 			/* the end slot is the bound itself, the children lie above it */
 			if (!c->backward)
-				(void) push(c, off, exclusive ? 0 : END_SLOT);
+				(void) push(c, off, exclusive ? 0 : END_SLOT, depth);
 			else if (!exclusive)
-				(void) push(c, off, END_SLOT);
+				(void) push(c, off, END_SLOT, depth);
 			return;
 		}
-		if (!push(c, off, c->backward ? key[depth] - 1 : key[depth] + 1))
+		if (!push(c, off, c->backward ? key[depth + prefix_len] - 1 : key[depth + prefix_len] + 1, depth))
 			return;
+		depth += prefix_len;
 		word = art__child(node, type, key[depth]);
 		depth++;
 	}
@@ -181,12 +264,12 @@ seek_below(ArtCursor *c, uint64 word, uint32 depth, const uint8 *key, uint32 key
 		c->pending = seg_ptr(slot_ref(word));
 }
 
-/* seek_whole -- everything below 'word'. */
+/* seek_whole -- everything below 'word', with 'depth' bytes above it. */
 static void
-seek_whole(ArtCursor *c, uint64 word)
+seek_whole(ArtCursor *c, uint64 word, uint32 depth)
 {
 	if (slot_tag(word) == TAG_INNER)
-		push_whole(c, slot_ref(word));
+		push_whole(c, slot_ref(word), depth);
 	else if (slot_tag(word) == TAG_LEAF)
 		c->pending = seg_ptr(slot_ref(word));
 }
@@ -228,10 +311,20 @@ static void
 reset(ArtCursor *c, bool backward)
 {
 	Assert(epoch_inside());
-	c->pending = NULL;
+	c->pending = c->last = NULL;
 	c->depth = 0;
 	c->backward = backward;
 	c->dirty_only = false;
+	c->ahead = 0;
+	c->found_first = c->found_count = 0;
+	c->hop_depth = c->hop_loaded = 0;
+}
+
+void
+art_expect(ArtCursor *c, uint32 leaves, bool values)
+{
+	c->expected = leaves;
+	c->values = values;
 }
 
 void
@@ -242,6 +335,8 @@ art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 	uint64		word;
 
 	reset(c, backward);
+	c->ahead = c == art__cursor_own() ? 0 : Min(Max(c->expected, (uint32) 1), (uint32) AHEAD_MAX);
+	c->expected = 0;
 	if (key != NULL && prefix_len > 0)
 	{
 		int			order = memcmp(key, prefix, Min(key_len, prefix_len));
@@ -257,7 +352,7 @@ art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 	if (key != NULL)
 		seek_below(c, word, depth, key, key_len, exclusive);
 	else
-		seek_whole(c, word);
+		seek_whole(c, word, depth);
 }
 
 /* art_seek_dirty -- 'committed' in whole units, rounded down, so that no leaf above it is taken for clean. */
@@ -273,7 +368,7 @@ art_seek_dirty(ArtCursor *c, ArtRoot *root, const void *key, uint32 key_len, boo
 	if (key != NULL)
 		seek_below(c, word, 0, key, key_len, exclusive);
 	else
-		seek_whole(c, word);
+		seek_whole(c, word, 0);
 }
 
 /* step -- the next word of the uppermost frame that is not null; 0: the frame is done. */
@@ -281,7 +376,6 @@ static uint64
 step(ArtCursor *c, ArtFrame *f)
 {
 	ArtNode    *node = art__node(f->node);
-	uint32		type = meta_type(atomic_load_explicit(&node->meta, memory_order_relaxed));	/* relaxed: constant */
 	uint64		word = 0;
 	uint64		ahead;
 	int			byte;
@@ -295,11 +389,26 @@ step(ArtCursor *c, ArtFrame *f)
 	}
 	if (f->next >= 0 && f->next <= 255)
 	{
-		byte = art__next_child(node, type, f->next, c->backward, &word);
+		if (f->type == N16 && f->stepped)
+		{
+			/* the second child is asked for: a walk that hops seldom comes to that */
+			if (!f->ordered)
+				order_slots(f, (const ArtNode16 *) node, c->backward);
+			while (f->at < f->count)
+			{
+				word = art__load(&((ArtNode16 *) node)->slot[f->order[f->at++]]);
+				if (slot_tag(word) != TAG_NULL)
+					return word;
+			}
+			byte = -1;
+		}
+		else
+			byte = art__next_child(node, f->type, f->next, c->backward, &word);
 		if (byte >= 0)
 		{
 			f->next = c->backward ? byte - 1 : byte + 1;
-			if (type > N16 && art__next_child(node, type, f->next, c->backward, &ahead) >= 0)
+			f->stepped = true;
+			if (f->type > N16 && art__next_child(node, f->type, f->next, c->backward, &ahead) >= 0)
 				prefetch_word(ahead);
 			return word;
 		}
@@ -315,29 +424,189 @@ step(ArtCursor *c, ArtFrame *f)
 	return 0;
 }
 
-Leaf *
-art_next(ArtCursor *c)
+/* find_next -- the next leaf on the way. */
+static Leaf *
+find_next(ArtCursor *c)
 {
 	Leaf	   *l = c->pending;
 
-	Assert(epoch_inside());
 	if (l != NULL)
 	{
 		c->pending = NULL;
-		return l;
+		return c->last = l;
 	}
 	while (c->depth > 0)
 	{
-		uint64		word = step(c, &c->frame[c->depth - 1]);
+		ArtFrame   *f = &c->frame[c->depth - 1];
+		uint64		word = step(c, f);
 
 		if (slot_tag(word) == TAG_LEAF)
-			return seg_ptr(slot_ref(word));
+			return c->last = seg_ptr(slot_ref(word));
 		if (slot_tag(word) == TAG_INNER)
-			push_whole(c, slot_ref(word));
+			push_whole(c, slot_ref(word), f->len + 1);
 		else
 			c->depth--;
 	}
 	return NULL;
+}
+
+/* note_found -- the leaf found last is to be returned, and loaded until then. */
+static inline void
+note_found(ArtCursor *c, Leaf *l)
+{
+	__builtin_prefetch(l);
+	__builtin_prefetch((char *) l + CACHE_LINE);
+	if (c->values)
+		__builtin_prefetch((char *) l + 2 * CACHE_LINE);
+	c->found[(c->found_first + c->found_count++) % AHEAD_MAX] = l;
+}
+
+/* find_ahead -- as many leaves as are to be found at a time. */
+static void
+find_ahead(ArtCursor *c)
+{
+	while (c->found_count < c->ahead)
+	{
+		Leaf	   *l = find_next(c);
+		ArtFrame   *f;
+
+		if (l == NULL)
+			return;
+		note_found(c, l);
+		f = c->depth > 0 ? &c->frame[c->depth - 1] : NULL;
+		if (f == NULL || !f->ordered)
+			continue;
+		/* its neighbours in the same node, most of the time */
+		while (c->found_count < c->ahead && f->at < f->count)
+		{
+			uint64		word = art__load(&((ArtNode16 *) art__node(f->node))->slot[f->order[f->at]]);
+
+			if (slot_tag(word) != TAG_LEAF)
+				break;
+			f->at++;
+			note_found(c, c->last = seg_ptr(slot_ref(word)));
+		}
+	}
+}
+
+Leaf *
+art_next(ArtCursor *c)
+{
+	Leaf	   *l;
+
+	Assert(epoch_inside());
+	if (c->ahead == 0)
+		return find_next(c);
+	if (c->found_count * 2 <= c->ahead)
+	{
+		find_ahead(c);
+		if (c->found_count == 0)
+			return NULL;
+	}
+	l = c->found[c->found_first];
+	c->found_first = (c->found_first + 1) % AHEAD_MAX;
+	c->found_count--;
+	c->ahead = Min(c->ahead * 2, (uint32) AHEAD_MAX);
+	return l;
+}
+
+static bool
+begins_with(const Leaf *l, const void *prefix, uint32 len)
+{
+	return l->key_len >= len && memcmp(leaf_key(l), prefix, len) == 0;
+}
+
+/* next_words -- what the frame will come to next, up to 'max' of it. */
+static uint32
+next_words(const ArtCursor *c, const ArtFrame *f, uint64 *words, uint32 max)
+{
+	ArtNode    *node = art__node(f->node);
+	uint32		count = 0;
+	int			next = f->next;
+
+	if (f->ordered)
+	{
+		for (uint32 at = f->at; at < f->count && count < max; at++)
+			words[count++] = art__load(&((ArtNode16 *) node)->slot[f->order[at]]);
+		return count;
+	}
+	while (count < max && next >= 0 && next <= 255 &&
+		   (next = art__next_child(node, f->type, next, c->backward, &words[count])) >= 0)
+	{
+		next += c->backward ? -1 : 1;
+		count++;
+	}
+	return count;
+}
+
+/* first_below -- the word that a walk comes to first below a node; 0: there is none. */
+static uint64
+first_below(ArtNode *node, bool backward)
+{
+	uint32		type = meta_type(atomic_load_explicit(&node->meta, memory_order_relaxed));	/* relaxed: constant */
+	uint64		end = art__load(&node->end);
+	uint64		child;
+
+	if (!backward && slot_tag(end) != TAG_NULL)
+		return end;
+	return art__next_child(node, type, backward ? 255 : 0, backward, &child) >= 0 ? child : end;
+}
+
+/*
+ * load_siblings -- a walk that hops looks at the first leaf of each child of a node, and the way to
+ * each is a chain of loads that wait for one another.  Several such chains at a time,
+ * a level of each in turn, so that they wait together.
+ */
+static uint32
+load_siblings(const ArtCursor *c, const ArtFrame *f)
+{
+	uint64		words[SIBLINGS_MAX];
+	uint32		count = next_words(c, f, words, SIBLINGS_MAX);
+	bool		more = true;
+
+	for (uint32 level = 0; more && level < SIBLING_LEVELS; level++)
+	{
+		more = false;
+		for (uint32 i = 0; i < count; i++)
+			prefetch_word(words[i]);
+		for (uint32 i = 0; i < count; i++)
+		{
+			words[i] = slot_tag(words[i]) == TAG_INNER ? first_below(art__node(slot_ref(words[i])), c->backward) : 0;
+			more |= slot_tag(words[i]) != TAG_NULL;
+		}
+	}
+	return count;
+}
+
+/*
+ * art_hop -- the frames are the way to the leaf found last.  If that has the prefix,
+ * then all below a frame have it whose keys have 'len' bytes in common, and none
+ * of what is still to come below another frame: there the next byte is another one.
+ */
+void
+art_hop(ArtCursor *c, const void *prefix, uint32 len)
+{
+	Assert(epoch_inside() && c->ahead > 0);
+	c->ahead = 1;
+	while (c->found_count > 0 && begins_with(c->found[c->found_first], prefix, len))
+	{
+		c->found_first = (c->found_first + 1) % AHEAD_MAX;
+		c->found_count--;
+	}
+	if (c->found_count > 0 || c->last == NULL || !begins_with(c->last, prefix, len))
+		return;
+	c->pending = NULL;
+	while (c->depth > 0 && c->frame[c->depth - 1].len >= len)
+		c->depth--;
+	if (c->depth == 0)
+		return;
+	if (c->hop_depth != c->depth)
+		c->hop_loaded = 0;		/* the first hop here: maybe the only one */
+	else if (c->hop_loaded > 0)
+		c->hop_loaded--;
+	else
+		c->hop_loaded = load_siblings(c, &c->frame[c->depth - 1]);
+	c->hop_depth = c->depth;
 }
 
 /* ---- the sweep ---- */

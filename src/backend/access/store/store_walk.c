@@ -25,8 +25,8 @@
  * In a transaction its own writes are a third source, before the other two; the range
  * is announced, so nobody else writes there (store_txn_range).
  *
- * Hopping: after a key that stands for a rolled-up prefix the walk seeks behind
- * every key with that prefix, at the cost of one descent, whatever lies below.
+ * Hopping: after a key that stands for a rolled-up prefix the walk goes on behind
+ * every key with that prefix, at the cost of one descent at most, whatever lies below.
  */
 #include "common/c.h"
 
@@ -65,6 +65,7 @@ typedef struct Source
 
 /* the sources, the one that counts before the others of equal keys first: what the transaction in use has written, overlay, base */
 enum { OWN, OVERLAY, DISK, SOURCES };
+#define EVERY_SOURCE ((1u << SOURCES) - 1)
 
 /* Walking -- one piece of a walk: inside one epoch, over one root */
 typedef struct Walking
@@ -189,9 +190,9 @@ seek_own(Walking *w, const uint8 *key, uint32 len, bool exclusive)
 
 static void (*const next_of[SOURCES]) (Walking *w) = {[OWN] = next_own, [OVERLAY] = next_overlay, [DISK] = next_disk};
 
-/* seek_start -- both cursors to where the walk goes on, and their first keys. */
+/* seek -- the sources named by bits in 'which' to where the walk goes on, and their first keys. */
 static void
-seek_start(Walking *w)
+seek(Walking *w, uint32 which)
 {
 	const StoreWalk *walk = w->walk;
 	uint32		prefix_len = store__build_key(prefix_buffer, w->tree_id, walk->prefix, walk->prefix_len);
@@ -204,15 +205,20 @@ seek_start(Walking *w)
 		len = store__build_key(seek_buffer, w->tree_id, walk->key, walk->key_len);
 		key = seek_buffer;
 	}
-	art_seek(w->cursor, &store_shared->root, prefix_buffer, prefix_len, key, len, !walk->from_edge && walk->exclusive,
-			 walk->backward);
-	if (w->root != NULL)
+	if (which & 1u << OVERLAY)
+	{
+		art_expect(w->cursor, walk->expected, walk->with_values);
+		art_seek(w->cursor, &store_shared->root, prefix_buffer, prefix_len, key, len, !walk->from_edge && walk->exclusive,
+				 walk->backward);
+	}
+	if ((which & 1u << DISK) && w->root != NULL)
 		base_seek(base_cursor, w->root, prefix_buffer, prefix_len, key, len,
 				  !walk->from_edge && walk->exclusive, walk->backward, PAGES_AHEAD, store__keep());
-	if (unlikely(store__txn != NULL))
+	if ((which & 1u << OWN) && unlikely(store__txn != NULL))
 		seek_own(w, key, len, walk->exclusive);
 	for (int i = 0; i < SOURCES; i++)
-		next_of[i](w);
+		if (which & 1u << i)
+			next_of[i](w);
 }
 
 /* compare -- < 0: a's key comes first in the walk's direction, 0: they are equal; both are open. */
@@ -235,6 +241,11 @@ pick(const Walking *w, uint32 *equal)
 {
 	int			best = -1;
 
+	if (likely(!w->source[OWN].open && !w->source[DISK].open))
+	{
+		*equal = 1u << OVERLAY;
+		return w->source[OVERLAY].open ? OVERLAY : -1;
+	}
 	*equal = 0;
 	for (int i = 0; i < SOURCES; i++)
 	{
@@ -277,6 +288,28 @@ hop(StoreWalk *walk, const uint8 *key)
 		return false;
 	walk->key_len = len;
 	return true;
+}
+
+/* hop_over -- the sources behind all keys that begin with the first 'len' bytes (with tree id) of the key in hand; the walk's bound stands there. */
+static void
+hop_over(Walking *w, const uint8 *key, uint32 len)
+{
+	uint32		which = 0;
+
+	for (uint32 i = 0; i < SOURCES; i++)
+	{
+		const Source *s = &w->source[i];
+
+		if (s->open && s->key_len >= len && memcmp(s->key, key, len) == 0)
+			which |= 1u << i;
+	}
+	if (which & 1u << OVERLAY)
+	{
+		art_hop(w->cursor, key, len);
+		next_overlay(w);
+	}
+	if (which & ~(1u << OVERLAY))
+		seek(w, which & ~(1u << OVERLAY));
 }
 
 /* begin -- inside the epoch: tree, gate, whether the base is to be looked at. */
@@ -347,8 +380,10 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 {
 	StoreWalk  *walk = w->walk;
 	uint32		steps = 0;
+	const uint8 *last = NULL;	/* the walk goes on behind this key; NULL: walk->key says where */
+	uint32		last_len = 0;
 
-	seek_start(w);
+	seek(w, EVERY_SOURCE);
 	while (w->trouble == BASE_FOUND && steps < max_steps)
 	{
 		uint32		equal;
@@ -365,7 +400,7 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 		if (unlikely(s->bar))
 		{
 			remember(walk, s->key + 4, s->key_len - 4, true);
-			break;
+			return steps;
 		}
 		if (likely(first != OWN))
 			walk->gate = Max(walk->gate, s->view.lsn);
@@ -381,18 +416,24 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 			}
 		}
 		if (shown == SHOWN_STOP)
-			break;
+			return steps;
 		if (shown == SHOWN_HOPPED)
 		{
-			seek_start(w);
+			last = NULL;
+			hop_over(w, s->key, walk->hop_len + 4);
 			continue;
 		}
-		/* before the cursors move: the base's key lies in its cursor */
-		remember(walk, s->key + 4, s->key_len - 4, true);
+		/* before the cursors move: the base's key lies in its cursor; the others stay within the epoch */
+		last = first != DISK ? s->key + 4 : NULL;
+		last_len = s->key_len - 4;
+		if (first == DISK)
+			remember(walk, s->key + 4, last_len, true);
 		for (int i = 0; i < SOURCES; i++)
 			if (equal & 1u << i)
 				next_of[i](w);
 	}
+	if (last != NULL)
+		remember(walk, last, last_len, true);
 	return steps;
 }
 

@@ -36,6 +36,9 @@
 
 #define SHM_DIRECTORY "/dev/shm"
 #define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25		/* Linux 6.1 */
+#endif
 #define NAME_ATTEMPTS 16		/* names tried when living servers have the first ones */
 
 char	   *seg_base;
@@ -47,6 +50,7 @@ static uint64 mapped_size;
 static uint64 reserve_unit = 4 * KIB;	/* page size of what backs the segment */
 static char name_in_use[NAME_MAX];
 static char huge_state[256] = "off";
+static bool collapsing;			/* huge pages are made as memory is reserved: collapse() */
 
 /* ---- layout ---- */
 
@@ -216,9 +220,23 @@ reserve_range(int fd, uint64 off, uint64 len)
 	return error;
 }
 
+/*
+ * collapse -- every huge page that this range touches in one piece, as far as memory can be had so: what could
+ * not stays as it is.  What is reserved by that beside the range belongs to the segment as well.
+ */
+static int
+collapse(Off off, uint64 end)
+{
+	off = AlignDown(off, SEGMENT_LARGE_ALIGN);
+	end = Min(AlignUp(end, SEGMENT_LARGE_ALIGN), AlignDown(mapped_size, SEGMENT_LARGE_ALIGN));
+	return off < end ? madvise(seg_base + off, end - off, MADV_COLLAPSE) : 0;
+}
+
 int
 segment_reserve(Off off, uint64 len)
 {
+	int			error;
+
 	uint64		end;
 
 	Assert(my_slot == NULL || !epoch_inside());
@@ -227,7 +245,10 @@ segment_reserve(Off off, uint64 len)
 		return 0;
 	end = Min(AlignUp(off + len, reserve_unit), mapped_size);
 	off = AlignDown(off, reserve_unit);
-	return reserve_range(seg_fd, off, end - off);
+	error = reserve_range(seg_fd, off, end - off);
+	if (error == 0 && collapsing)
+		(void) collapse(off, end);
+	return error;
 }
 
 /* ---- names ---- */
@@ -410,11 +431,14 @@ static void
 huge_refused(const char *why)
 {
 	(void) snprintf(huge_state, sizeof(huge_state), "refused: %s", why);
-	if (set_huge_pages == HUGE_PAGES_ON)
-		ereport_hint(FATAL, "Set huge_pages = try to go on without, or make huge pages available to this server.",
-					 "huge pages are not available: %s", why);
-	else
+	if (set_huge_pages != HUGE_PAGES_ON)
+	{
 		ereport(LOG, "going on without huge pages: %s", why);
+		return;
+	}
+	segment_destroy();
+	ereport_hint(FATAL, "Set huge_pages = try to go on without, or make huge pages available to this server.",
+				 "huge pages are not available: %s", why);
 }
 
 /* ---- creating ---- */
@@ -542,18 +566,30 @@ map_segment(const char *data_dir, uint64 size)
 		(void) fcntl(seg_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 		return;
 	}
-	if (huge && posix_huge_refused(why, sizeof(why)))
-	{
-		huge_refused(why);
-		huge = false;
-	}
 	seg_fd = open_posix(data_dir);
 	map_plain(size);
-	if (huge && madvise(seg_base, size, MADV_HUGEPAGE) != 0)
+}
+
+/* ask_for_huge -- POSIX objects, once memory is behind their beginning (there is nothing to be made one piece before). */
+static void
+ask_for_huge(void)
+{
+	char		why[256];
+	size_t		len;
+
+	if (!posix_huge_refused(why, sizeof(why)))
 	{
+		if (madvise(seg_base, mapped_size, MADV_HUGEPAGE) == 0)
+			return;
 		(void) snprintf(why, sizeof(why), "madvise(MADV_HUGEPAGE): %s", strerror(errno));
-		huge_refused(why);
 	}
+	/* who asks for a piece by name may have it whatever the switches of the system say */
+	collapsing = collapse(0, SEGMENT_LARGE_ALIGN) == 0;
+	if (collapsing)
+		return;
+	len = strlen(why);
+	(void) snprintf(why + len, sizeof(why) - len, "; madvise(MADV_COLLAPSE): %s", strerror(errno));
+	huge_refused(why);
 }
 
 /* free_bytes -- what the file system behind the segment has left; false: it sets no bound. */
@@ -611,6 +647,8 @@ segment_create(const char *data_dir, const SegmentRegion *regions, int region_co
 			(uint64) set_memory_limit);
 	map_segment(data_dir, layout.total_size);
 	reserve_first(&layout);
+	if (set_huge_pages != HUGE_PAGES_OFF && set_shared_memory_type != SHARED_MEMORY_MEMFD)
+		ask_for_huge();
 	fill(&layout, regions, region_count);
 }
 
@@ -647,6 +685,7 @@ segment_destroy(void)
 	seg_control = NULL;
 	header = NULL;
 	mapped_size = 0;
+	collapsing = false;
 }
 
 /* ---- asking ---- */

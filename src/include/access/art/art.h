@@ -140,9 +140,13 @@ extern void art_abandon(ArtPos *pos);
 typedef struct ArtCursor ArtCursor;		/* one per thread and number, from art_cursor() */
 
 extern ArtCursor *art_cursor(int which);	/* thread-local, which = 0 or 1 */
+/* art_expect -- before art_seek: about so many leaves will be asked for (0: who knows), and looked at with their values.  A hint what to load ahead. */
+extern void art_expect(ArtCursor *c, uint32 leaves, bool values);
 extern void art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 					 const void *key, uint32 key_len, bool exclusive, bool backward);
 extern Leaf *art_next(ArtCursor *c);		/* NULL at the end */
+/* art_hop -- leave out what is still to come of the keys with this prefix, which the leaf returned last has (or lies before): no key of it is looked at. */
+extern void art_hop(ArtCursor *c, const void *prefix, uint32 len);
 
 /*
  * Taking away.  art_remove_leaf: one CAS leaf -> null under the same key byte, if

@@ -182,6 +182,7 @@ typedef struct StoreWalk
 	uint8		prefix[KEY_USER_MAX];
 	uint32		prefix_len;
 	bool		with_values;	/* show looks at values: long ones are read from disk, too */
+	uint32		expected;		/* keys that will be looked at, about; 0: not known.  A hint */
 	/* out */
 	bool		done;			/* nothing is left in this direction */
 	uint32		hop_len;		/* set by show with STORE_WALK_HOP */
