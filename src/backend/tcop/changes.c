@@ -271,7 +271,7 @@ group_find(uint32 db, const uint8 *prefix, uint32 len, uint64 hash)
 	Group	   *g;
 
 	TAILQ_FOREACH(g, bucket_of(hash), link)
-		if (g->hash == hash && g->db == db && g->prefix_len == len && memcmp(g->prefix, prefix, len) == 0)
+		if (g->hash == hash && g->db == db && g->prefix_len == len && (len == 0 || memcmp(g->prefix, prefix, len) == 0))
 			return g;
 	return NULL;
 }
@@ -321,7 +321,8 @@ group_take(uint32 db, const uint8 *prefix, uint32 len)
 	g->prefix_len = len;
 	g->hash = hash;
 	TAILQ_INIT(&g->waiting);
-	memcpy(g->prefix, prefix, len);
+	if (len > 0)				/* nothing may be NULL */
+		memcpy(g->prefix, prefix, len);
 	TAILQ_INSERT_TAIL(bucket_of(hash), g, link);
 	length_add(len);
 	return g;
@@ -593,7 +594,7 @@ parse_option(Session *s, Changes *c, uint32 i)
 
 		if (!tcop__arg_key(s, i + 1, &prefix))
 			return false;
-		c->prefix_arg = i + 1;
+		c->prefix_arg = prefix.len > 0 ? i + 1 : 0;
 		return true;
 	}
 	else if (tcop__arg_is(s, i, "count"))
