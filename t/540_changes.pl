@@ -318,6 +318,21 @@ subtest 'many who wait' => sub {
 		}
 	}
 	ok(blocked(0), 'nobody is left');
+	# each with a time of its own, the latest first
+	my $start = now();
+	my $end = flushed();
+	$wait[$_]->send('CHANGES', '$', 'BLOCK', 400 - 10 * $_, 'PREFIX', 'never') for 0 .. 29;
+	$client->cmd('SET', "other$_", 1) for 1 .. 20;
+	my $wrong = 0;
+	for my $k (reverse 0 .. 29)
+	{
+		my $r = $wait[$k]->recv(10);
+		$wrong++ if @$r != 1 || $r->[0] < $end || now() - $start < (400 - 10 * $k) / 1000 - 0.002;
+	}
+	is($wrong, 0, 'each is answered when its time is over, with a position that has moved on');
+	ok(blocked(0), 'and waits no more');
+	my (undef, $moved) = changes($wait[0], $end, 'PREFIX', 'never');
+	is($moved, flushed(), 'next moves on by what does not fit');
 };
 
 subtest 'only what is durable' => sub {

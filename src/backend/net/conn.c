@@ -189,11 +189,15 @@ net__conn_queue(Conn *c, ConnQueue queue)
 	if (c->queue == QUEUE_WAIT)
 		atomic_fetch_and_explicit(&c->session.entry->flags, ~(uint32) CLIENT_FLAG_BLOCKED, memory_order_relaxed);
 	c->queue = queue;
-	if (queue != QUEUE_NONE)
-	{
+	if (queue == QUEUE_WAIT && c->session.wait_lsn < LSN_WAKE)
+		TAILQ_INSERT_HEAD(&w->queue[queue], c, queue_link);
+	else if (queue != QUEUE_NONE)
 		TAILQ_INSERT_TAIL(&w->queue[queue], c, queue_link);
+	if (queue != QUEUE_NONE)
 		w->parked[queue]++;
-	}
+	if (queue == QUEUE_WAIT && c->session.wait_lsn >= LSN_WAKE && c->session.deadline_us != 0 &&
+		(w->wake_deadline_us == 0 || c->session.deadline_us < w->wake_deadline_us))
+		w->wake_deadline_us = c->session.deadline_us;
 	if (queue == QUEUE_WAIT)
 		atomic_fetch_or_explicit(&c->session.entry->flags, CLIENT_FLAG_BLOCKED, memory_order_relaxed);
 }

@@ -325,7 +325,7 @@ resume_waiting(void)
 	Lsn			flushed = wal_flushed_lsn();
 	Conn	   *next;
 
-	for (Conn *c = TAILQ_FIRST(&w->queue[QUEUE_WAIT]); c != NULL; c = next)
+	for (Conn *c = TAILQ_FIRST(&w->queue[QUEUE_WAIT]); c != NULL && c->session.wait_lsn < LSN_WAKE; c = next)
 	{
 		Session    *s = &c->session;
 
@@ -335,6 +335,34 @@ resume_waiting(void)
 			net__conn_queue(c, QUEUE_NONE);
 			net__request_resume(c);
 		}
+	}
+}
+
+/* resume_timeouts -- of those whom no LSN helps, however many they are: only when the time of one of them may have come. */
+static void
+resume_timeouts(void)
+{
+	NetWorker  *w = &net__worker;
+	Conn	   *before;
+
+	if (w->wake_deadline_us == 0 || w->now_us < w->wake_deadline_us)
+		return;
+	w->wake_deadline_us = 0;
+	/* from the end: who waits again stands there */
+	for (Conn *c = TAILQ_LAST(&w->queue[QUEUE_WAIT], ConnList); c != NULL && c->session.wait_lsn >= LSN_WAKE; c = before)
+	{
+		uint64		deadline_us = c->session.deadline_us;
+
+		before = TAILQ_PREV(c, ConnList, queue_link);
+		if (deadline_us == 0)
+			continue;
+		if (w->now_us >= deadline_us)
+		{
+			net__conn_queue(c, QUEUE_NONE);
+			net__request_resume(c);
+		}
+		else if (w->wake_deadline_us == 0 || deadline_us < w->wake_deadline_us)
+			w->wake_deadline_us = deadline_us;
 	}
 }
 
@@ -383,11 +411,21 @@ static void
 feed_turn(void)
 {
 	NetWorker  *w = &net__worker;
+	Session    *s;
 
 	w->feed_more = false;
 	if (w->parked[QUEUE_WAIT] == 0 && wal_feed_in_flight() == 0)
 		return;
 	w->feed_more = tcop_feed_turn();
+	while ((s = tcop_feed_woken()) != NULL)
+	{
+		Conn	   *c = (Conn *) s;
+
+		if (c->queue != QUEUE_WAIT)
+			continue;			/* it is to be run anyway */
+		net__conn_queue(c, QUEUE_NONE);
+		net__request_resume(c);
+	}
 	if (!w->feed_watched && wal_feed_fd() >= 0)
 	{
 		net__event->watch(WATCH_FEED, wal_feed_fd());
@@ -420,7 +458,10 @@ resume_parked(void)
 		resume_all(QUEUE_MAP);
 	feed_turn();
 	if (w->parked[QUEUE_WAIT] > 0)
+	{
 		resume_waiting();
+		resume_timeouts();
+	}
 }
 
 /* ---- once in a while ---- */
@@ -533,7 +574,9 @@ next_deadline(void)
 		sleep = Min(sleep, w->memory_retry_us > w->now_us ? w->memory_retry_us - w->now_us : 0);
 	TAILQ_FOREACH(c, &w->queue[QUEUE_LATER], queue_link)
 		sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
-	TAILQ_FOREACH(c, &w->queue[QUEUE_WAIT], queue_link)
+	if (w->wake_deadline_us != 0)
+		sleep = Min(sleep, w->wake_deadline_us > w->now_us ? w->wake_deadline_us - w->now_us : 0);
+	for (c = TAILQ_FIRST(&w->queue[QUEUE_WAIT]); c != NULL && c->session.wait_lsn < LSN_WAKE; c = TAILQ_NEXT(c, queue_link))
 		if (c->session.deadline_us != 0)
 			sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
 	if (w->phase == STOPPING_FAST)
@@ -558,8 +601,8 @@ lowest_wait(void)
 		return 1;
 	if (feed != LSN_NONE && (lowest == LSN_NONE || feed < lowest))
 		lowest = feed;
-	TAILQ_FOREACH(c, &w->queue[QUEUE_WAIT], queue_link)
-		if (c->session.wait_lsn < LSN_WAKE && (lowest == LSN_NONE || c->session.wait_lsn < lowest))
+	for (c = TAILQ_FIRST(&w->queue[QUEUE_WAIT]); c != NULL && c->session.wait_lsn < LSN_WAKE; c = TAILQ_NEXT(c, queue_link))
+		if (lowest == LSN_NONE || c->session.wait_lsn < lowest)
 			lowest = c->session.wait_lsn;
 	return lowest;
 }

@@ -88,6 +88,8 @@ typedef struct Changes
 	TAILQ_ENTRY(Changes) group_link;
 	bool		reading;		/* among those whose reads are under way */
 	TAILQ_ENTRY(Changes) reading_link;
+	bool		woken;			/* among those who are to be run again */
+	TAILQ_ENTRY(Changes) woken_link;
 } Changes;
 
 TAILQ_HEAD(ChangesList, Changes);
@@ -108,6 +110,7 @@ static struct
 {
 	bool		ready;			/* the lists are */
 	struct ChangesList reading;
+	struct ChangesList woken;
 	/* maps where replies ended, the oldest overwritten first */
 	struct
 	{
@@ -132,6 +135,7 @@ prepare(void)
 	if (feeds.ready)
 		return;
 	TAILQ_INIT(&feeds.reading);
+	TAILQ_INIT(&feeds.woken);
 	for (uint32 i = 0; i < BUCKETS; i++)
 		TAILQ_INIT(&feeds.bucket[i]);
 	feeds.ready = true;
@@ -271,7 +275,7 @@ group_find(uint32 db, const uint8 *prefix, uint32 len, uint64 hash)
 	Group	   *g;
 
 	TAILQ_FOREACH(g, bucket_of(hash), link)
-		if (g->hash == hash && g->db == db && g->prefix_len == len && memcmp(g->prefix, prefix, len) == 0)
+		if (g->hash == hash && g->db == db && g->prefix_len == len && (len == 0 || memcmp(g->prefix, prefix, len) == 0))
 			return g;
 	return NULL;
 }
@@ -321,7 +325,8 @@ group_take(uint32 db, const uint8 *prefix, uint32 len)
 	g->prefix_len = len;
 	g->hash = hash;
 	TAILQ_INIT(&g->waiting);
-	memcpy(g->prefix, prefix, len);
+	if (len > 0)				/* nothing may be NULL */
+		memcpy(g->prefix, prefix, len);
 	TAILQ_INSERT_TAIL(bucket_of(hash), g, link);
 	length_add(len);
 	return g;
@@ -378,15 +383,30 @@ wait_begin(Changes *c)
 	}
 }
 
-/* wake -- it is to go on at lsn; the loop runs it in this turn. */
+/* run_again -- the loop takes it in this turn: tcop_feed_woken. */
+static void
+run_again(Changes *c)
+{
+	if (!c->woken)
+		TAILQ_INSERT_TAIL(&feeds.woken, c, woken_link);
+	c->woken = true;
+}
+
+static void
+run_again_end(Changes *c)
+{
+	if (c->woken)
+		TAILQ_REMOVE(&feeds.woken, c, woken_link);
+	c->woken = false;
+}
+
+/* wake -- it is to go on at lsn. */
 static void
 wake(Changes *c, Lsn lsn)
 {
-	Session    *s = c->session;
-
 	c->found = lsn;
-	s->wait_lsn = LSN_NONE;
 	wait_end(c);
+	run_again(c);
 }
 
 /* wake_group -- a change at lsn concerns them, but for those who know it already. */
@@ -548,11 +568,22 @@ tcop_feed_turn(void)
 		next = TAILQ_NEXT(c, reading_link);
 		if (read_ready(c))
 		{
-			c->session->wait_lsn = LSN_NONE;
 			reading_end(c);
+			run_again(c);
 		}
 	}
 	return feeds.waiting > 0 && wal_feed_ready(feeds.tail) && wal_feed_at(feeds.tail) < wal_flushed_lsn() && tail_turn();
+}
+
+Session *
+tcop_feed_woken(void)
+{
+	Changes    *c = feeds.ready ? TAILQ_FIRST(&feeds.woken) : NULL;
+
+	if (c == NULL)
+		return NULL;
+	run_again_end(c);
+	return c->session;
 }
 
 Lsn
@@ -575,6 +606,7 @@ changes_free(void *state)
 	Changes    *c = state;
 
 	reading_end(c);
+	run_again_end(c);
 	wait_end(c);
 	wal_feed_close(c->feed);
 	wal_feed_close(c->probe);
@@ -593,7 +625,7 @@ parse_option(Session *s, Changes *c, uint32 i)
 
 		if (!tcop__arg_key(s, i + 1, &prefix))
 			return false;
-		c->prefix_arg = i + 1;
+		c->prefix_arg = prefix.len > 0 ? i + 1 : 0;
 		return true;
 	}
 	else if (tcop__arg_is(s, i, "count"))
@@ -1008,6 +1040,7 @@ tcop__changes(Session *s)
 		c->feed = wal_feed_open(c->next);
 	}
 	reading_end(c);
+	run_again_end(c);			/* its time may have come first */
 	if (c->feed == NULL)
 	{
 		if (!waited(c))

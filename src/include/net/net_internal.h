@@ -59,7 +59,7 @@ typedef enum ConnQueue
 	QUEUE_PAGE,					/* ... for pages of the base (session.keep) */
 	QUEUE_MEMORY,				/* ... for memory: looked at again every NET_MEMORY_POLL_US */
 	QUEUE_LATER,				/* ... for a time (session.deadline_us) */
-	QUEUE_WAIT,					/* ... for an LSN or a time (session.wait_lsn, deadline_us) */
+	QUEUE_WAIT,					/* ... for an LSN or a time (session.wait_lsn, deadline_us); those whom no LSN helps last */
 	QUEUE_COUNT
 } ConnQueue;
 
@@ -98,6 +98,8 @@ struct Conn
 	TAILQ_ENTRY(Conn) gated_link;
 	TAILQ_ENTRY(Conn) dirty_link;
 };
+
+static_assert(offsetof(Conn, session) == 0, "a session is its connection");
 
 TAILQ_HEAD(ConnList, Conn);
 
@@ -140,6 +142,7 @@ typedef struct NetWorker
 	bool		messages;		/* more of other workers' messages may be there */
 	bool		serving;		/* tcop_serve has said so: the base is open and watched */
 	bool		feed_watched;	/* reads of the log wake us */
+	uint64		wake_deadline_us;	/* of those in QUEUE_WAIT whom no LSN helps: none is earlier; 0: none */
 	bool		feed_more;		/* there is log left to offer to those who wait for changes */
 	Lsn			want[WAL_PERIODIC + 1];	/* by urgency: highest LSN of this turn */
 	uint64		gated_replies;	/* at the gate now */

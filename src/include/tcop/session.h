@@ -95,7 +95,7 @@ struct Session
 };
 
 #define LSN_MAX UINT64_MAX
-#define LSN_WAKE (UINT64_MAX - 1)	/* wait_lsn: no LSN ends the wait, but something soon will: tcop_feed_turn */
+#define LSN_WAKE (UINT64_MAX - 1)	/* wait_lsn: no LSN ends the wait, but something soon will: tcop_feed_woken */
 
 extern void session_init(Session *s, ClientEntry *entry, bool is_unix);
 extern void session_destroy(Session *s);		/* also stops a command that is under way */

@@ -63,10 +63,12 @@ extern void tcop_messages_init(void *region);
 extern void tcop_turn_end(void);
 /*
  * tcop_feed_turn -- once per turn while anything waits (TCOP_WAIT) or reads the log:
- * offers what has become durable to those who wait for changes; whoever can go on
- * gets wait_lsn 0.  true: there is more to look at, do not sleep.
+ * offers what has become durable to those who wait for changes.  true: there is more
+ * to look at, do not sleep.
+ * tcop_feed_woken -- whose command (TCOP_WAIT) is to be run again; each once; NULL: nobody's any more.
  */
 extern bool tcop_feed_turn(void);
+extern Session *tcop_feed_woken(void);
 extern Lsn tcop_feed_wait(void);		/* the least 'flushed' at which tcop_feed_turn has something to do; 0: none */
 extern uint32 tcop_feed_blocked(void);	/* sessions in TCOP_WAIT that want no flush */
 /* tcop_auth_required -- does this session still have to give a password? */
