@@ -79,6 +79,14 @@ my @table = (
 	[['WATCH', 'a'], 'OK'], [['b:', 'FLUSHDB'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
 	[['WATCH', 'a'], 'OK'], [['b:', 'FLUSHALL'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
 	[['WATCH', 'none'], 'OK'], [['b:', 'FLUSHALL'], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
+	# the map of databases
+	[['FLUSHALL'], 'OK'], [['MSET', 'a', 1, 'c', 3], 'OK'], [['MULTI'], 'OK'],
+	queued(['SET', 'x', 1], ['FLUSHDB'], ['DBSIZE'], ['GET', 'a'], ['SET', 'b', 2], ['KEYS', '*'], ['DBSIZE'], ['SWAPDB', 0, 1], ['GET', 'b'], ['DBSIZE'], ['SELECT', 1], ['GET', 'b'], ['DBSIZE'], ['SET', 'd', 4], ['SELECT', 0], ['SET', 'e', 5]),
+	[['EXEC'], '[OK OK :0 nil OK ["b"] :1 OK nil :0 OK "2" :1 OK OK OK]'],
+	[['KEYS', '*'], '["e"]'], [['DBSIZE'], ':1'], [['SELECT', 1], 'OK'], [['MGET', 'b', 'd', 'a', 'x'], '["2" "4" nil nil]'], [['DBSIZE'], ':2'], [['SELECT', 0], 'OK'],
+	[['MULTI'], 'OK'], queued(['FLUSHALL'], ['SET', 'a', 1], ['FLUSHALL'], ['DBSIZE']), [['EXEC'], '[OK OK OK :0]'], [['DBSIZE'], ':0'], [['SELECT', 1], 'OK'], [['DBSIZE'], ':0'], [['SELECT', 0], 'OK'],
+	[['SET', 'a', 1], 'OK'], [['MULTI'], 'OK'], queued(['SWAPDB', 0, 1], ['SWAPDB', 0, 1], ['GET', 'a']), [['EXEC'], '[OK OK "1"]'], [['GET', 'a'], '"1"'],
+	[['WATCH', 'a'], 'OK'], [['b:', 'SET', 'a', 2], 'OK'], [['MULTI'], 'OK'], queued(['FLUSHALL']), [['EXEC'], 'nil array'], [['GET', 'a'], '"2"'],
 	[['SET', 'a', 1], 'OK'], [['WATCH', 'a'], 'OK'], [['b:', 'SWAPDB', 0, 1], 'OK'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'], [['b:', 'SWAPDB', 1, 0], 'OK'],
 	[['FLUSHALL'], 'OK'],
 );
@@ -106,7 +114,6 @@ subtest 'replies' => sub {
 
 subtest 'what differs' => sub {
 	run_table('artery', $node->socket_path,
-		(map { ([['MULTI'], 'OK'], [[@$_], "-ERR '" . lc($_->[0]) . "' is not supported inside a transaction"], [['EXEC'], $ABORT]) } ['FLUSHDB'], ['FLUSHALL'], ['SWAPDB', 0, 1]),
 		[['WATCH', 'k' x 4097], '-ERR key is too long (4097 bytes, maximum 4096)'],
 		[['MULTI'], 'OK'], queued(['GET', 'k' x 4097], ['SET', 'a', 1]), [['EXEC'], '[-ERR key is too long (4097 bytes, maximum 4096) OK]'],
 		[['MULTI'], 'OK'], queued(['WAITAOF', 1, 0, 0], ['WAITAOF', 1, 1, 0], ['SET', 'a', 2]), [['EXEC'], qr/^\[\[:[01] :0\] \[:[01] :0\] OK\]$/],

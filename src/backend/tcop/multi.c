@@ -194,8 +194,6 @@ may_be_queued(Session *s)
 
 	if ((c->flags & CMD_NO_MULTI) != 0)
 		reply_error(&s->out, "ERR Command not allowed inside a transaction");
-	else if (c->run == tcop__flushdb || c->run == tcop__flushall || c->run == tcop__swapdb)
-		reply_error(&s->out, "ERR '%s' is not supported inside a transaction", c->name);
 	/* a wrong assertion must not end as one error among EXEC's replies */
 	else if (c->run == tcop__assert_version && !number_parse_unsigned(s->argv[3].data, s->argv[3].len, &version))
 		reply_error(&s->out, "ERR value is not an integer or out of range");

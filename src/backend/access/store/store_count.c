@@ -131,11 +131,21 @@ count_outside(uint32 db, StoreCountJob *job, Lsn *gate)
 	CountStep	step = STEP_PIECE;
 	const StoreBase *base;
 	uint32		tree_index;
+	int			index;
 	int64		open;
 	int64		sum;
 
 	epoch_enter();
-	tree_index = store__tree_index(db);
+	index = store__tree_of_id(store__tree_id_of(db));
+	if (index < 0)
+	{
+		/* emptied by the transaction in use */
+		epoch_leave();
+		job->count = 0;
+		job->done = true;
+		return STORE_OK;
+	}
+	tree_index = (uint32) index;
 	base = store__base();
 	if (job->step == COUNT_START || job->root != base->root.cut || job->tree_id != store__tree_id(tree_index))
 	{

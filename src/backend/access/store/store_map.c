@@ -18,6 +18,9 @@
  * Readers never park: they read tree_of_db (acquire) and then map_lsn, so a
  * reader that sees the new tree is gated by the record that made it.
  *
+ * In a transaction the new map is part of its record and is published with it
+ * (store_txn.c): (0) to (2) come with its first change of the map, and hold until it ends.
+ *
  * Workers run this outside an epoch, in steps that do not sleep.
  */
 #include "common/c.h"
@@ -205,15 +208,15 @@ store__map_install(const WalMapBody *body, Lsn lsn, Lsn record)
 	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
 }
 
-static bool
-is_touched(uint32 db)
+bool
+store__tree_touched(uint32 db)
 {
 	/* relaxed: after the grace period of the announcement */
 	return atomic_load_explicit(&store_shared->tree[store__tree_index(db)].touched, memory_order_relaxed) != 0;
 }
 
-static uint32
-free_trees(void)
+uint32
+store__trees_free(void)
 {
 	uint32		count = 0;
 
@@ -274,7 +277,7 @@ describe_change(const Change *c, WalMapRecord *record, uint32 *count)
 		return 0;
 	}
 	for (uint32 d = c->first; d <= c->last; d++)
-		if (is_touched(d))
+		if (store__tree_touched(d))
 		{
 			body->tree_id[d] = body->next_tree_id++;
 			(*count)++;
@@ -282,9 +285,9 @@ describe_change(const Change *c, WalMapRecord *record, uint32 *count)
 	return *count;
 }
 
-/* switch_databases -- (4). */
-static void
-switch_databases(const Change *c, const WalMapBody *body, Lsn record, Lsn lsn)
+/* store__map_switch -- (4), announced: the databases get these trees; those that no database has any more are dropped. */
+void
+store__map_switch(const WalMapBody *body, Lsn record, Lsn lsn)
 {
 	uint32		old[DATABASE_COUNT];
 
@@ -294,21 +297,21 @@ switch_databases(const Change *c, const WalMapBody *body, Lsn record, Lsn lsn)
 	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
 	/* release [store-map-record]: before the map: who takes it looks afterwards whether this is still the newest record */
 	atomic_store_explicit(&store_shared->map_record, record, memory_order_release);
-	if (c->swap)
+	for (uint32 d = 0; d < DATABASE_COUNT; d++)
 	{
-		switch_database(c->first, old[c->last], lsn);
-		switch_database(c->last, old[c->first], lsn);
-		return;
-	}
-	for (uint32 d = c->first; d <= c->last; d++)
-		if (body->tree_id[d] != store__tree_id(old[d]))
-		{
-			int			index = store__tree_take(body->tree_id[d]);
+		int			index;
 
-			Verify(index >= 0);
-			switch_database(d, (uint32) index, lsn);
+		if (body->tree_id[d] == store__tree_id(old[d]))
+			continue;
+		index = store__tree_of_id(body->tree_id[d]);
+		if (index < 0)
+			index = store__tree_take(body->tree_id[d]);
+		Verify(index >= 0);
+		switch_database(d, (uint32) index, lsn);
+	}
+	for (uint32 d = 0; d < DATABASE_COUNT; d++)
+		if (!is_named(body, store__tree_id(old[d])))
 			tree_drop(old[d], lsn);
-		}
 }
 
 /* change_map -- (3) to (5), announced and a grace period later. */
@@ -322,7 +325,7 @@ change_map(const Change *c, Lsn *gate)
 	uint32		count;
 	uint32		crc;
 
-	if (describe_change(c, &body, &count) > free_trees())
+	if (describe_change(c, &body, &count) > store__trees_free())
 	{
 		evict_want_trees();		/* a checkpoint, then the sweeper, make room */
 		return STORE_PARK_MAP;
@@ -338,18 +341,16 @@ change_map(const Change *c, Lsn *gate)
 	status = log_map(sizeof(body), &r);
 	if (status != STORE_OK)
 		return status;
-	switch_databases(c, &body.map, r.start, r.end);
+	store__map_switch(&body.map, r.start, r.end);
 	wal_fill(&r, WAL_MAP, 0, 0, crc, &part, 1);
 	*gate = Max(*gate, r.end);
 	return STORE_OK;
 }
 
-/* change -- (0) to (5). */
-static StoreStatus
-change(const Change *c, StoreFlushJob *job, Lsn *gate)
+/* store__map_announce -- (0) to (2): STORE_PARK_MAP until no writer is inside any more. */
+StoreStatus
+store__map_announce(StoreFlushJob *job)
 {
-	StoreStatus status;
-
 	if (job->step == 0)
 	{
 		if (!store__map_try_lock())
@@ -358,8 +359,17 @@ change(const Change *c, StoreFlushJob *job, Lsn *gate)
 		job->grace = epoch_grace_start();
 		job->step = 1;
 	}
-	if (!epoch_grace_passed(job->grace))
-		return STORE_PARK_MAP;
+	return epoch_grace_passed(job->grace) ? STORE_OK : STORE_PARK_MAP;
+}
+
+/* change -- (0) to (5). */
+static StoreStatus
+change(const Change *c, StoreFlushJob *job, Lsn *gate)
+{
+	StoreStatus status = store__map_announce(job);
+
+	if (status != STORE_OK)
+		return status;
 	epoch_enter();
 	status = change_map(c, gate);
 	epoch_leave();
@@ -375,7 +385,7 @@ store_flush(int db, StoreFlushJob *job, Lsn *gate)
 {
 	Change		c = {db < 0 ? 0 : (uint32) db, db < 0 ? DATABASE_COUNT - 1 : (uint32) db, false};
 
-	return change(&c, job, gate);
+	return store__txn != NULL ? store__txn_flush(store__txn, c.first, c.last) : change(&c, job, gate);
 }
 
 StoreStatus
@@ -383,7 +393,7 @@ store_swap(uint32 first, uint32 second, StoreFlushJob *job, Lsn *gate)
 {
 	Change		c = {Min(first, second), Max(first, second), true};
 
-	return change(&c, job, gate);
+	return store__txn != NULL ? store__txn_swap(store__txn, first, second) : change(&c, job, gate);
 }
 
 void

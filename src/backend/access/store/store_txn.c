@@ -55,6 +55,12 @@
  * meets another's range while it holds ranges itself, announced later, gives its own up and
  * begins anew: so of those that wait for each other one goes on.
  *
+ * A change of the map (FLUSHDB, SWAPDB) announces itself as store_map.c does, and holds
+ * until the transaction ends: nobody else writes meanwhile.  The new map is the first
+ * change in the record and is put in force between (3) and (4).  Readers that do not take part
+ * may see a key of another database a moment before: the map's words are switched one by one,
+ * as with FLUSHALL.
+ *
  * Only reading: (1) to (5) are left out: the versions are looked at once more, in one
  * epoch; if none has changed all of them were there at the moment when the last one was shown.
  *
@@ -309,6 +315,10 @@ struct StoreTxn
 	uint32		watch_size;
 	TxnRange	range[TXN_RANGES_MAX];
 	uint32		range_count;
+	/* a change of the map of databases */
+	StoreFlushJob change;		/* announced, while its step is 1 */
+	bool		mapped;			/* 'map' counts */
+	WalMapRecord map;
 	uint32		attempts;		/* to find memory */
 	uint8	   *gather;			/* a new value is put together here, for nothing may be allocated inside an epoch */
 	uint64		gather_size;
@@ -389,6 +399,7 @@ store_txn_destroy(StoreTxn *t)
 	if (store__txn == t)
 		store__txn = NULL;
 	ranges_withdraw(t);
+	store_flush_cancel(&t->change);
 	for (uint32 i = 0; i < t->watch_count; i++)
 		free((void *) (uintptr_t) t->watch[i].key.data);
 	free(t->watch);
@@ -407,7 +418,7 @@ store_txn_reset(StoreTxn *t)
 	arena_reset(t, true);
 	t->count = t->written = t->sorted_count = 0;
 	t->bytes = 0;
-	t->broken = t->stale = t->too_large = false;
+	t->broken = t->stale = t->too_large = t->mapped = false;
 	t->seen = LSN_NONE;
 }
 
@@ -524,7 +535,7 @@ entry_of_key(StoreTxn *t, const StoreKey *key)
 	uint32		len;
 
 	epoch_enter();				/* or the tree might be swept and its place taken by another one's */
-	len = store__build_key(txn_key, store__tree_id(store__tree_index(key->db)), key->data, key->len);
+	len = store__build_key(txn_key, store__txn_tree(t, key->db), key->data, key->len);
 	epoch_leave();
 	return entry_of(t, key->db, txn_key, len);
 }
@@ -535,6 +546,15 @@ log_bytes(const TxnEntry *e)
 	if (!e->written || e->derived)
 		return 0;
 	return sizeof(WalTxnChange) + e->key_len + (e->deleted ? 0 : (e->expiry != 0 ? sizeof(uint64) : 0) + e->value_len);
+}
+
+static uint32
+tree_of_entry(const TxnEntry *e)
+{
+	uint32		big_endian;
+
+	memcpy(&big_endian, e->key, 4);
+	return __builtin_bswap32(big_endian);
 }
 
 /* own_view -- of what the transaction itself has written. */
@@ -889,6 +909,7 @@ typedef struct TxnRecord
 	uint32		parts;
 	uint32		crc;
 	uint64		bytes;
+	WalTxnChange map_head;
 } TxnRecord;
 
 /*
@@ -899,6 +920,14 @@ static void
 describe_record(StoreTxn *t, TxnRecord *r)
 {
 	memset(r, 0, sizeof(*r));
+	if (t->mapped)
+	{
+		/* first: redo must know the new trees before their keys come */
+		r->map_head = (WalTxnChange) {.type = WAL_MAP, .value_len = sizeof(t->map)};
+		add_part(t, &r->parts, &r->map_head, sizeof(r->map_head));
+		add_part(t, &r->parts, &t->map, sizeof(t->map));
+		r->bytes += sizeof(r->map_head) + sizeof(t->map);
+	}
 	for (uint32 i = 0; i < t->sorted_count; i++)
 	{
 		TxnEntry   *e = t->sorted[i];
@@ -1128,6 +1157,19 @@ set_versions(StoreTxn *t, const StoreOpen *open, Lsn lsn)
 	return true;
 }
 
+/* tree_index_of -- where the key's tree has its place. */
+static uint32
+tree_index_of(const StoreTxn *t, const TxnEntry *e)
+{
+	int			index;
+
+	if (likely(!t->mapped))
+		return store__tree_index(e->db);
+	index = store__tree_of_id(tree_of_entry(e));
+	Verify(index >= 0);
+	return (uint32) index;
+}
+
 static void
 count_changes(StoreTxn *t)
 {
@@ -1143,7 +1185,7 @@ count_changes(StoreTxn *t)
 			store__hint_announce(store__hint_deadline(e->key));
 		if (!e->written || e->derived)
 			continue;
-		tree_index = store__tree_index(e->db);
+		tree_index = tree_index_of(t, e);
 		store__count_expiry(tree_index, &old, e->expiry);
 		if (leaf_link(seg_ptr(e->leaf)) != 0)
 			figure_add(&counts->linked, 1);
@@ -1198,6 +1240,8 @@ decide_now(StoreTxn *t, TxnRecord *record, Off descriptor, const StoreOpen *open
 		return HOLD_AGAIN;
 	}
 	FAULT_POINT("txn-committed");
+	if (t->mapped)
+		store__map_switch(&t->map.map, r.start, r.end);
 	wal_fill(&r, WAL_TXN, 0, 0, record->crc, t->part, (int) record->parts);
 	*lsn = r.end;
 	return HOLD_DONE;
@@ -1210,10 +1254,17 @@ map_is_as_seen(const StoreTxn *t)
 	uint32		db = DATABASE_COUNT;
 	uint32		tree = 0;
 
+	if (t->mapped)
+	{
+		/* nobody else has changed it since it was announced; before, perhaps */
+		for (uint32 i = 0; i < DATABASE_COUNT; i++)
+			if (t->map.before[i] != store__tree_id(store__tree_index(i)))
+				return false;
+		return true;
+	}
 	for (uint32 i = 0; i < t->sorted_count; i++)
 	{
 		const TxnEntry *e = t->sorted[i];
-		uint32		big_endian;
 
 		if (e->derived)
 			continue;
@@ -1222,8 +1273,7 @@ map_is_as_seen(const StoreTxn *t)
 			db = e->db;
 			tree = store__tree_id(store__tree_index(db));
 		}
-		memcpy(&big_endian, e->key, 4);
-		if (__builtin_bswap32(big_endian) != tree)
+		if (tree_of_entry(e) != tree)
 			return false;
 	}
 	for (uint32 i = 0; i < t->range_count; i++)
@@ -1341,12 +1391,25 @@ commit_writes(StoreTxn *t, Lsn *lsn)
 	}
 }
 
+/* trees_missing -- is there no place for the trees that the new map has and the old one has not? */
+static bool
+trees_missing(const StoreTxn *t)
+{
+	uint32		wanted = 0;
+
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		wanted += store__tree_of_id(t->map.map.tree_id[db]) < 0;
+	return wanted > store__trees_free();
+}
+
 StoreStatus
 store_txn_commit(StoreTxn *t, StoreCommitted *out)
 {
 	StoreStatus status;
 
 	Assert(!epoch_inside() && store__txn == NULL);
+	if (t->mapped && memcmp(t->map.before, t->map.map.tree_id, sizeof(t->map.before)) == 0)
+		t->mapped = false;		/* swapped there and back, or nothing was there */
 	out->version = LSN_NONE;
 	status = t->stale ? STORE_CHANGED : check_watches(t);
 	if (status == STORE_OK && !t->broken)
@@ -1359,8 +1422,14 @@ store_txn_commit(StoreTxn *t, StoreCommitted *out)
 		return status;
 	if (t->too_large || t->bytes > store_txn_bytes_max())
 		return STORE_TXN_TOO_LARGE;
-	if (t->broken || t->written == 0)
+	if (t->broken || (t->written == 0 && !t->mapped))
 		status = check_only(t);
+	else if (t->mapped && trees_missing(t))
+	{
+		evict_want_trees();		/* a checkpoint, then the sweeper, make room */
+		store_flush_cancel(&t->change);
+		return STORE_CHANGED;
+	}
 	else
 	{
 		add_hints(t);
@@ -1370,8 +1439,114 @@ store_txn_commit(StoreTxn *t, StoreCommitted *out)
 	if (status == STORE_OK)
 		figure_add(&store_shared->counts[my_slot->number].txn_committed, 1);
 	if (status == STORE_OK || status == STORE_NO_MEMORY || status == STORE_DISK_FULL)
+	{
 		ranges_withdraw(t);
+		store_flush_cancel(&t->change);
+	}
+	else if (status == STORE_PARK_MEMORY && t->change.step != 0)
+	{
+		/* memory comes by a checkpoint, which waits for the map */
+		store_flush_cancel(&t->change);
+		return STORE_CHANGED;
+	}
 	return status;
+}
+
+/* ---- the map of databases ---- */
+
+uint32
+store__txn_tree(const StoreTxn *t, uint32 db)
+{
+	return t->mapped ? t->map.map.tree_id[db] : store__tree_id(store__tree_index(db));
+}
+
+/* change_begin -- from here on nobody else writes, until the transaction ends: STORE_PARK_MAP until that holds. */
+static StoreStatus
+change_begin(StoreTxn *t)
+{
+	StoreStatus status = store__map_announce(&t->change);
+
+	if (status != STORE_OK)
+	{
+		/* whoever holds the map may be waiting for what we hold */
+		if (t->change.step == 0 && t->range_count > 0)
+		{
+			ranges_withdraw(t);
+			t->stale = true;
+		}
+		return status;
+	}
+	if (!t->mapped)
+	{
+		epoch_enter();
+		store__map_export(&t->map.map);
+		epoch_leave();
+		memcpy(t->map.before, t->map.map.tree_id, sizeof(t->map.before));
+		t->mapped = true;
+	}
+	return STORE_OK;
+}
+
+/* forget_tree -- what the transaction has written to a tree that it drops never was. */
+static void
+forget_tree(StoreTxn *t, uint32 tree_id)
+{
+	for (uint32 i = 0; i < t->bucket_count; i++)
+		for (TxnEntry *e = t->bucket[i]; e != NULL; e = e->next)
+			if (e->written && tree_of_entry(e) == tree_id)
+			{
+				t->bytes -= log_bytes(e);
+				e->written = false;
+				t->written--;
+			}
+}
+
+/* has_written -- something to this tree? */
+static bool
+has_written(const StoreTxn *t, uint32 tree_id)
+{
+	for (uint32 i = 0; i < t->bucket_count; i++)
+		for (const TxnEntry *e = t->bucket[i]; e != NULL; e = e->next)
+			if (e->written && tree_of_entry(e) == tree_id)
+				return true;
+	return false;
+}
+
+StoreStatus
+store__txn_flush(StoreTxn *t, uint32 first, uint32 last)
+{
+	StoreStatus status = change_begin(t);
+
+	if (status != STORE_OK)
+		return status;
+	for (uint32 db = first; db <= last; db++)
+	{
+		uint32		tree = t->map.map.tree_id[db];
+		int			index = store__tree_of_id(tree);
+
+		/* relaxed: announced */
+		if ((index < 0 || atomic_load_explicit(&store_shared->tree[index].touched, memory_order_relaxed) == 0) &&
+			!has_written(t, tree))
+			continue;			/* it is empty already */
+		forget_tree(t, tree);
+		if (index >= 0)
+			t->map.map.tree_id[db] = t->map.map.next_tree_id++;
+	}
+	return STORE_OK;
+}
+
+StoreStatus
+store__txn_swap(StoreTxn *t, uint32 first, uint32 second)
+{
+	StoreStatus status = change_begin(t);
+	uint32		tree;
+
+	if (status != STORE_OK)
+		return status;
+	tree = t->map.map.tree_id[first];
+	t->map.map.tree_id[first] = t->map.map.tree_id[second];
+	t->map.map.tree_id[second] = tree;
+	return STORE_OK;
 }
 
 /* ---- ranges ---- */
@@ -1439,8 +1614,13 @@ range_in_the_way(StoreTxn *t)
 	StoreStatus status = STORE_OK;
 
 	/* seq_cst [store-announce]: as every writer */
-	if (atomic_load_explicit(&store_shared->map_change, memory_order_seq_cst) != 0)
-		return STORE_PARK_MAP;
+	if (t->change.step == 0 && atomic_load_explicit(&store_shared->map_change, memory_order_seq_cst) != 0)
+	{
+		/* whoever changes it may be waiting for what we hold */
+		status = t->range_count > 0 ? STORE_CHANGED : STORE_PARK_MAP;
+		ranges_withdraw(t);
+		return status;
+	}
 	if (atomic_load_explicit(&store_shared->ranges_announced, memory_order_seq_cst) == t->range_count)
 		return STORE_OK;		/* nobody's but ours */
 	for (uint32 i = 0; i < t->range_count; i++)
@@ -1526,7 +1706,7 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 	TxnRange   *r;
 
 	epoch_enter();
-	tree_id = store__tree_id(store__tree_index(db));
+	tree_id = store__txn_tree(t, db);
 	epoch_leave();
 	len = store__build_key(txn_key, tree_id, prefix, prefix_len);
 	r = covered(t, txn_key, len);
@@ -1616,13 +1796,18 @@ store__txn_entry(const StoreTxn *t, int index, const uint8 **key, uint32 *key_le
 StoreStatus
 store__txn_count(StoreTxn *t, uint32 db, int64 *change)
 {
+	uint32		tree;
+
 	*change = 0;
+	epoch_enter();
+	tree = store__txn_tree(t, db);
+	epoch_leave();
 	sort_entries(t);
 	for (uint32 i = 0; i < t->sorted_count; i++)
 	{
 		TxnEntry   *e = t->sorted[i];
 
-		if (!e->written || e->derived || e->db != db)
+		if (!e->written || e->derived || tree_of_entry(e) != tree)
 			continue;
 		if (!e->looked)
 		{

@@ -332,7 +332,7 @@ begin(Walking *w, StoreWalk *walk)
 		w->root = w->at->root.page.number != 0 ? &w->at->root : NULL;
 		return;
 	}
-	w->tree_id = store__tree_id(store__tree_index(walk->db));
+	w->tree_id = store__tree_id_of(walk->db);
 	/* relaxed: stored before tree_of_db, read by acquire [store-map] */
 	map_lsn = atomic_load_explicit(&store_shared->map_lsn[walk->db], memory_order_relaxed);
 	walk->gate = Max(walk->gate, map_lsn);

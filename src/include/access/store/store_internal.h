@@ -516,6 +516,20 @@ extern bool store__find_memory(uint32 *attempts, uint64 size);
 extern uint64 store__sweep_tree_whole(uint32 tree_id);
 extern void store__tree_free(uint32 index);
 extern int store__tree_take(uint32 id);				/* index, or -1 when the table is full */
+/* for transactions that change the map: announce, describe, switch */
+extern StoreStatus store__map_announce(StoreFlushJob *job);
+extern void store__map_switch(const WalMapBody *body, Lsn record, Lsn lsn);
+extern bool store__tree_touched(uint32 db);
+extern uint32 store__trees_free(void);
+extern StoreStatus store__txn_flush(StoreTxn *txn, uint32 first, uint32 last);
+extern StoreStatus store__txn_swap(StoreTxn *txn, uint32 first, uint32 second);
+/* store__tree_id_of -- the tree of a database, as the transaction in use sees it; inside an epoch. */
+extern uint32 store__txn_tree(const StoreTxn *txn, uint32 db);
+static inline uint32
+store__tree_id_of(uint32 db)
+{
+	return likely(store__txn == NULL) ? store__tree_id(store__tree_index(db)) : store__txn_tree(store__txn, db);
+}
 extern void store__map_export(WalMapBody *body);
 extern void store__map_install(const WalMapBody *body, Lsn lsn, Lsn record);	/* recovery; record: where the newest MAP record begins */
 
