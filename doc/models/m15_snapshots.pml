@@ -33,7 +33,9 @@
  *
  * Variant EVICT: one snapshot and one writer, with C and E.
  * Large EVICT_TWO: the same with two writers.
- * Variant RELEASE: two snapshots, with R; who reads the table reads all of it at once.
+ * Variant RELEASE: R, one writer and two snapshots, of which the first is open already, at the version behind the
+ *	head; who reads the table reads all of it at once.
+ * Large RELEASE_TWO: R, two writers, and two snapshots that are both opened.
  * Variant END: one snapshot, with D.
  *
  * Twin BROKEN_TABLE_FIRST (assertion): E reads the table first and evict_cut second.
@@ -53,20 +55,22 @@
 #if defined(BROKEN_RELEASE_ALL) || defined(BROKEN_RELEASE_STALE) || defined(BROKEN_RELEASE_TWICE)
 #define RELEASE
 #endif
+#ifdef RELEASE_TWO
+#define RELEASE
+#endif
 #if defined(EVICT_TWO) || defined(BROKEN_TABLE_FIRST) || defined(BROKEN_ANNOUNCE_LATE) || defined(BROKEN_EVICT_HEAD) || defined(BROKEN_EVICT_ALL)
 #define EVICT
 #endif
 #if defined(BROKEN_LOOK_BEFORE) || defined(BROKEN_BIT_FIRST)
 #define END
 #endif
-#ifdef EVICT
-#ifdef EVICT_TWO
-#define WRITERS	2
-#else
+#if (defined(EVICT) && !defined(EVICT_TWO)) || (defined(RELEASE) && !defined(RELEASE_TWO))
 #define WRITERS	1
-#endif
 #else
 #define WRITERS	2
+#endif
+#if defined(RELEASE) && !defined(RELEASE_TWO)
+#define PREPARED
 #endif
 #if defined(END) || defined(EVICT)
 #define SNAPS	1
@@ -265,6 +269,12 @@ proctype S(byte me)
 	byte pos, pin, v, h, got, i;
 	bool was;
 
+#ifdef PREPARED
+	if
+	:: me == 0 -> pos = at[0]; goto opened
+	:: else
+	fi;
+#endif
 	enter(S_EPOCH + me);
 	pin = root;
 #ifdef BROKEN_ANNOUNCE_LATE
@@ -285,6 +295,7 @@ proctype S(byte me)
 	at[me] = pos;
 	start[0] == 0 || start[0] > pos;
 	start[1] == 0 || start[1] > pos;
+opened:
 	read(me);
 #ifndef END
 	live[me] = false;
@@ -454,6 +465,10 @@ init
 
 	atomic {
 		lsn[1] = 1; published[1] = true;
+#ifdef PREPARED
+		lsn[2] = 2; published[2] = true; link[2] = 1; slot = 2; made = 3; insert = 2;
+		at[0] = 1; bits = 1; live[0] = true;
+#endif
 		run W(0); run S(0);
 #if WRITERS == 2
 		run W(1);
