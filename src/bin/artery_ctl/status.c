@@ -98,6 +98,7 @@ print_snapshots(const char *info)
 		ctl_info_value(info, "snapshot_pinned_bytes", bytes, sizeof(bytes)))
 		(void) printf("snapshots: %s open, the oldest at %s for %.1f s, %s bytes kept for them\n", open, lsn,
 					  strtod(age, NULL) / 1000, bytes);
+}
 
 /* print_consumers -- who reads the log, and how far behind. */
 static void
