@@ -458,6 +458,34 @@ $w = $node->connect;
 is(info('snapshots_open'), 0, 'after a crash there are none');
 $s = $node->connect;
 like($s->cmd('SNAPSHOT', 'OPEN'), qr/^\d+$/, '... and new ones can be opened');
+
+# ---- 6: checkpoints that fail ----
+SKIP:
+{
+	skip 'not a build with fault points', 1 unless slurp_file(artery_bin()) =~ /ARTERY_FAULT_POINTS/;
+	$node->stop('fast');
+	$node->start(env => { ARTERY_FAULT_POINTS => 'file-datasync@data/base:eio:2:2' });
+	$w = $node->connect;
+	$w->cmd('FLUSHALL');
+	@oracle = ({}, {}, {});
+	churn(600);
+	my ($failed, $committed) = (0, 0);
+	for my $round (1 .. 8)
+	{
+		my $c = $node->connect;
+		$lsn_of{"$c"} = $c->cmd('SNAPSHOT', 'OPEN');
+		push @open, [ $c, copy(), $round ];
+		churn(300);
+		$w->cmd('CHECKPOINT') if $round == 1;
+		my $r = $w->reply_to('CHECKPOINT');
+		ref $r eq 'Artery::Client::Error' ? $failed++ : $committed++;
+	}
+	is($failed, 2, 'two checkpoints failed');
+	is($committed, 6, '... and six did not');
+	is(difference($_->[0], $_->[1]), '', "all the same: snapshot $_->[2]") for @open;
+	is(difference($w, \@oracle), '', 'the present');
+	$_->[0]->close for @open;
+}
 $node->stop;
 my ($code, $out, $err) = run_command([ bin_dir() . '/artery_verify', '-D', $node->data_dir ]);
 is($code, 0, 'artery_verify finds nothing wrong') or diag("$out$err");
