@@ -39,6 +39,8 @@ sub copy { return [ map { {%$_} } @oracle ] }
 
 # ---- every way of reading, against a copy ----
 
+my %lsn_of;    # connection => position of its snapshot
+
 # first_difference -- between two hashes; '' when they are equal
 sub first_difference
 {
@@ -132,6 +134,13 @@ sub difference
 	}
 	my @keys = sort keys %{ $copy->[0] };
 	$c->cmd('SELECT', 0);
+	return 'COUNTPREFIX' if $c->cmd('COUNTPREFIX', 'dir2/') != grep { m{^dir2/} } @keys;
+	for my $k (map { $keys[ rand @keys ] } 1 .. (@keys ? 5 : 0))
+	{
+		return "LPM $k" if ($c->cmd('LPM', "$k/and/more") // '') ne $k;
+		my $v = $c->cmd('GETV', $k);
+		return "GETV $k" if $v->[0] ne $copy->[0]{$k} || $v->[1] > ($lsn_of{"$c"} // 9e18);
+	}
 	return 'KEYS' if join("\0", @{ $c->cmd('KEYS', 'dir1/*') }) ne join("\0", grep { m{^dir1/} } @keys);
 	return '';
 }
@@ -193,6 +202,45 @@ $s->cmd('SNAPSHOT', 'OPEN');
 $s->close;
 ok(poll_until(sub { info('snapshots_open') == 0 }), 'it goes with its connection');
 
+# expiry is as of the opening, and so are the deadlines that are told
+$s = $node->connect;
+$w->cmd('SET', 'soon', 'x', 'PX', 400), $w->cmd('SET', 'later', 'y', 'PX', 3600_000), $w->cmd('SET', 'past', 'z', 'PX', 1);
+sleep 0.05;
+$s->cmd('SNAPSHOT', 'OPEN');
+my $left = $s->cmd('PTTL', 'soon');
+ok($left > 0 && $left <= 400, "a deadline of 400 ms: $left are left");
+$w->cmd('PERSIST', 'later');
+ok(poll_until(sub { !defined $w->cmd('GET', 'soon') }), 'for others it passes');
+is($s->cmd('GET', 'soon'), 'x', 'for the snapshot it does not');
+is($s->cmd('PTTL', 'soon'), $left, '... nor does time');
+ok($s->cmd('PTTL', 'later') > 0, 'what was made to stay has its deadline');
+is($s->cmd('GET', 'past'), undef, 'what had expired before has expired');
+is($s->cmd('EXISTS', 'soon', 'later', 'past'), 2, 'EXISTS agrees');
+is(join(' ', @{ $s->cmd('RANGE', '-', '+')->[1] }), 'a b later new soon', '... and RANGE');
+is($s->cmd('SNAPSHOT', 'CLOSE'), 'OK', 'closed');
+is($s->cmd('GET', 'soon'), undef, 'then it has expired');
+ok($s->cmd('SET', 'soon', 'x', 'PX', 300_000), 'and the clock is the present one');
+ok($s->cmd('PTTL', 'soon') > 299_000, '... for deadlines, too');
+$w->cmd('SET', 'past', 'z');    # what has expired may be counted until it is taken away
+$w->cmd('DEL', 'soon', 'later', 'past');
+
+# inside EXEC, too
+$s->cmd('SNAPSHOT', 'OPEN');
+$copy = copy();
+put(0, 'a', 'again');
+$s->cmd('MULTI');
+is($s->cmd('GET', 'a'), 'QUEUED', 'a read is queued');
+like($s->err('SET', 'a', 'x'), qr/a snapshot is open/, 'a write is not');
+like($s->err('EXEC'), qr/^EXECABORT/, '... and ends the transaction');
+put(0, 'newer', 'x');
+$s->cmd('MULTI'), $s->cmd('GET', 'a'), $s->cmd('DBSIZE'), $s->cmd('MGET', 'a', 'b'), $s->cmd('RANGE', '-', '+');
+is_deeply($s->cmd('EXEC'), [ $copy->[0]{a}, scalar keys %{ $copy->[0] }, [ @{ $copy->[0] }{qw(a b)} ], [ undef, [ sort keys %{ $copy->[0] } ] ] ],
+	'EXEC reads the snapshot');
+$s->cmd('MULTI');
+is($s->err('SNAPSHOT', 'CLOSE'), 'ERR Command not allowed inside a transaction', 'not closed in between');
+$s->cmd('DISCARD');
+$s->close;
+
 # ---- 2: many snapshots over a long history, with checkpoints and a small memory ----
 
 churn(1500);
@@ -200,7 +248,7 @@ my @open;
 for my $round (1 .. 12)
 {
 	my $c = $node->connect;
-	$c->cmd('SNAPSHOT', 'OPEN');
+	$lsn_of{"$c"} = $c->cmd('SNAPSHOT', 'OPEN');
 	push @open, [ $c, copy(), $round ];
 	churn(400);
 	$w->cmd('CHECKPOINT') if $round % 3 == 0;
@@ -210,6 +258,11 @@ for my $round (1 .. 12)
 		$w->cmd('FLUSHDB');
 		$oracle[1] = {};
 		put(1, "after/$round/$_", "flush $_") for 1 .. 20;
+	}
+	if ($round % 5 == 2)
+	{
+		$w->cmd('SWAPDB', 0, 1);
+		@oracle[ 0, 1 ] = @oracle[ 1, 0 ];
 	}
 	# one in the middle goes
 	if ($round % 5 == 0)
@@ -266,6 +319,17 @@ for my $n (1 .. 3)
 	}
 	push @child, $pid;
 }
+# and one whose writes come in pairs
+my $pid = fork() // die "fork: $!";
+if ($pid == 0)
+{
+	my $c = $node->connect;
+	for (my $i = 1 ; ; $i++)
+	{
+		$c->pipeline(['MULTI'], [ 'SET', 'pair/x', $i ], [ 'SET', 'other/' . $i % 7, $i ], [ 'SET', 'pair/y', $i ], ['EXEC']);
+	}
+}
+push @child, $pid;
 my ($opened, $wrong) = (0, '');
 my $until = now() + 6;
 while (now() < $until && !$wrong)
@@ -275,9 +339,13 @@ while (now() < $until && !$wrong)
 	push @open, $c;
 	$opened++;
 	$w->cmd('CHECKPOINT') if $opened % 10 == 0;
-	my @before;
+	my (@before, $pair);
 	for my $pass (1 .. 2)
 	{
+		my $p = join ' ', map { $_ // 0 } $c->cmd('GET', 'pair/x'), $c->cmd('GET', 'pair/y');
+		$wrong = "a pair: $p" if $p !~ /^(\d+) \1$/;
+		$wrong = "a pair: $p instead of $pair" if $pass == 2 && $p ne $pair;
+		$pair = $p;
 		for my $n (1 .. 3)
 		{
 			my $count = $c->cmd('GET', "count$n") // 0;
@@ -390,6 +458,34 @@ $w = $node->connect;
 is(info('snapshots_open'), 0, 'after a crash there are none');
 $s = $node->connect;
 like($s->cmd('SNAPSHOT', 'OPEN'), qr/^\d+$/, '... and new ones can be opened');
+
+# ---- 6: checkpoints that fail ----
+SKIP:
+{
+	skip 'not a build with fault points', 1 unless slurp_file(artery_bin()) =~ /ARTERY_FAULT_POINTS/;
+	$node->stop('fast');
+	$node->start(env => { ARTERY_FAULT_POINTS => 'file-datasync@data/base:eio:2:2' });
+	$w = $node->connect;
+	$w->cmd('FLUSHALL');
+	@oracle = ({}, {}, {});
+	churn(600);
+	my ($failed, $committed) = (0, 0);
+	for my $round (1 .. 8)
+	{
+		my $c = $node->connect;
+		$lsn_of{"$c"} = $c->cmd('SNAPSHOT', 'OPEN');
+		push @open, [ $c, copy(), $round ];
+		churn(300);
+		$w->cmd('CHECKPOINT') if $round == 1;
+		my $r = $w->reply_to('CHECKPOINT');
+		ref $r eq 'Artery::Client::Error' ? $failed++ : $committed++;
+	}
+	is($failed, 2, 'two checkpoints failed');
+	is($committed, 6, '... and six did not');
+	is(difference($_->[0], $_->[1]), '', "all the same: snapshot $_->[2]") for @open;
+	is(difference($w, \@oracle), '', 'the present');
+	$_->[0]->close for @open;
+}
 $node->stop;
 my ($code, $out, $err) = run_command([ bin_dir() . '/artery_verify', '-D', $node->data_dir ]);
 is($code, 0, 'artery_verify finds nothing wrong') or diag("$out$err");

@@ -1,7 +1,7 @@
 /*
  * m12_links.cc -- the links of a snapshot under the C++11 memory model.
  *
- * Stands for words_of_leaf, link_for and publish in src/backend/access/store/store.c, the
+ * Stands for words_of_leaf and publish in src/backend/access/store/store.c, store__link_for in store_snapshot.c, the
  * announcement in checkpoint.c, walk and release in checkpoint_walk.c beside it, the collapse of
  * art__reshape, leaf_retire_chain and mem_retire, with the orders of the C code:
  *

@@ -1,7 +1,7 @@
 /*
  * m12_links.pml -- announcement, replacement, walk: the links of a snapshot.
  *
- * Stands for words_of_leaf, link_for and publish in src/backend/access/store/store.c (W), the
+ * Stands for words_of_leaf and publish in src/backend/access/store/store.c, store__link_for in store_snapshot.c (W), the
  * checkpointer's announcement, walk and release (C) in src/backend/access/store, the evictor's
  * removal of a leaf (E), the collapse of art__reshape, which installs a copy of a leaf (K), and
  * leaf_retire_chain.

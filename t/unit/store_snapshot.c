@@ -421,6 +421,54 @@ test_table(void **state)
 	tend_until_quiet();
 }
 
+/* ---- expiry ---- */
+
+static StoreAction
+decide_with_deadline(const StoreView *view, StoreChange *change, void *arg)
+{
+	(void) view;
+	change->part[0] = (BytePart) {"value", 5};
+	change->part_count = 1;
+	change->expiry = *(uint64 *) arg;
+	return STORE_PUT;
+}
+
+/* a snapshot's clock stands still, whatever others have been told since */
+static void
+test_deadlines(void **state)
+{
+	uint64		deadline[2];
+	StoreSnapshot *s;
+	StoreSnapshot *later;
+
+	(void) state;
+	store_clock_turn();
+	for (int i = 0; i < 2; i++)
+	{
+		StoreKey	key = {0, 4, i == 0 ? "dead" : "soon"};
+		StoreWritten w;
+
+		deadline[i] = store_clock_us() + 1000000 * (uint64) (i + 1);
+		assert_int_equal(store_write(&key, decide_with_deadline, &deadline[i], &w), STORE_OK);
+	}
+	/* the first one has been told to be dead before, the second one is afterwards */
+	atomic_store(&store_shared->clock_told, deadline[0]);
+	s = open_snapshot();
+	atomic_store(&store_shared->clock_told, deadline[1]);
+	later = open_snapshot();
+	assert_null(unit_get(0, "soon", NULL));
+	store_use_snapshot(s);
+	assert_null(unit_get(0, "dead", NULL));
+	assert_string_equal(unit_get(0, "soon", NULL), "value");
+	assert_true(store_clock_us() >= deadline[0] && store_clock_us() < deadline[1]);
+	store_use_snapshot(later);
+	assert_null(unit_get(0, "soon", NULL));
+	store_use_snapshot(NULL);
+	assert_null(unit_get(0, "soon", NULL));
+	store_snapshot_close(s);
+	store_snapshot_close(later);
+}
+
 /* ---- threads ---- */
 
 #define WRITERS 2
@@ -503,13 +551,13 @@ reader(void *arg)
 		StoreSnapshot *x = open_snapshot();
 		uint64		before[WRITERS];
 
-		store_use_snapshot(x);
+		store_snapshot_in_use = x;	/* the clock is the process' own, of which there is one here */
 		for (uint32 w = 0; w < WRITERS; w++)
 			before[w] = check_prefix(w);
 		usleep(100);
 		for (uint32 w = 0; w < WRITERS; w++)
 			Verify(check_prefix(w) == before[w]);
-		store_use_snapshot(NULL);
+		store_snapshot_in_use = NULL;
 		store_snapshot_close(x);
 		atomic_fetch_add(&opened, 1);
 		mem_reclaim();
@@ -556,6 +604,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_middle, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_table, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_history, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_deadlines, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_store_teardown),
 	};
 	const char *seed = getenv("ARTERY_SEED");

@@ -83,6 +83,23 @@ print_checkpoint(const char *info)
 		(void) printf("last_checkpoint_error: %s\n", text);
 }
 
+/* print_snapshots -- if there are any. */
+static void
+print_snapshots(const char *info)
+{
+	char		open[64];
+	char		lsn[64];
+	char		age[64];
+	char		bytes[64];
+
+	if (ctl_info_value(info, "snapshots_open", open, sizeof(open)) && strcmp(open, "0") != 0 &&
+		ctl_info_value(info, "snapshot_oldest_lsn", lsn, sizeof(lsn)) &&
+		ctl_info_value(info, "snapshot_oldest_age_ms", age, sizeof(age)) &&
+		ctl_info_value(info, "snapshot_pinned_bytes", bytes, sizeof(bytes)))
+		(void) printf("snapshots: %s open, the oldest at %s for %.1f s, %s bytes kept for them\n", open, lsn,
+					  strtod(age, NULL) / 1000, bytes);
+}
+
 /* print_consumers -- who reads the log, and how far behind. */
 static void
 print_consumers(const char *info)
@@ -110,6 +127,8 @@ print_info(const char *info)
 	print_base(info);
 	print_pool(info);
 	print_checkpoint(info);
+	print_snapshots(info);
+
 	print_consumers(info);
 	if (ctl_info_value(info, "prewarm", value, sizeof(value)))
 		(void) printf("prewarm: %s\n", value);

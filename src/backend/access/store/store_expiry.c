@@ -280,7 +280,7 @@ finish(StoreHint *hint)
 		if (hint->taking)
 			figure_add(&counts->tombstones, 1);
 		if (hint->old != NULL)
-			leaf_retire_chain(seg_off(hint->old), hint->link);
+			store__replaced(hint->old, hint->link);
 	}
 	else
 	{

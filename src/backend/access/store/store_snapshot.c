@@ -414,7 +414,8 @@ step_position(StoreSnapshot *x)
 	SnapshotEntry *entry = &store_shared->snapshot[x->index];
 
 	x->at = wal_insert_lsn();
-	x->clock = store_clock_us();
+	/* acquire [store-clock]: what somebody was told to be dead is dead here, too */
+	x->clock = Max(store_clock_us(), atomic_load_explicit(&store_shared->clock_told, memory_order_acquire));
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
 		x->tree_id[db] = store__tree_id(store__tree_index(db));

@@ -152,8 +152,8 @@ next_own(Walking *w)
 	Source	   *s = &w->source[OWN];
 
 	s->open = false;
-	if (likely(store__txn == NULL))
-		return;
+	if (likely(store__txn == NULL || w->at != NULL))
+		return;					/* nothing is written beside a snapshot */
 	while (store__txn_entry(store__txn, w->own, &s->key, &s->key_len, &s->view))
 	{
 		if (s->key_len < w->prefix_len || memcmp(s->key, prefix_buffer, w->prefix_len) != 0)
@@ -214,7 +214,7 @@ seek(Walking *w, uint32 which)
 	if ((which & 1u << DISK) && w->root != NULL)
 		base_seek(base_cursor, w->root, prefix_buffer, prefix_len, key, len,
 				  !walk->from_edge && walk->exclusive, walk->backward, PAGES_AHEAD, store__keep());
-	if ((which & 1u << OWN) && unlikely(store__txn != NULL))
+	if ((which & 1u << OWN) && unlikely(store__txn != NULL && w->at == NULL))
 		seek_own(w, key, len, walk->exclusive);
 	for (int i = 0; i < SOURCES; i++)
 		if (which & 1u << i)
@@ -444,7 +444,7 @@ store_walk(StoreWalk *walk, uint32 max_steps, StoreWalkShow show, void *arg)
 	uint32		steps;
 
 	walk->done = false;
-	if (unlikely(store__txn != NULL))
+	if (unlikely(store__txn != NULL && store_snapshot_in_use == NULL))
 	{
 		/* what is walked over stays as it is until the transaction ends */
 		StoreStatus status = store_txn_range(store__txn, walk->db, walk->prefix, walk->prefix_len);

@@ -199,12 +199,15 @@ store__open_snapshots(StoreOpen *open)
 #define STORE_DEADLINE_TREE SYSTEM_TREE_DEADLINES
 #define DEADLINE_HEAD 12		/* tree id and deadline, before the key */
 
-/* store__has_expired -- by this process' clock, or by what somebody has told a client already: no key comes back. */
+/*
+ * store__has_expired -- by this process' clock, or by what somebody has told a client already: no key comes back.
+ * With a snapshot in use by the clock of its opening alone, which had come up to all that was told by then.
+ */
 static inline bool
 store__has_expired(uint64 expiry)
 {
 	return unlikely(expiry != 0) && (expiry <= store_clock_now ||
-		expiry <= atomic_load_explicit(&store_shared->clock_told, memory_order_acquire));	/* acquire [store-clock] */
+		(store_snapshot_in_use == NULL && expiry <= atomic_load_explicit(&store_shared->clock_told, memory_order_acquire)));	/* acquire [store-clock] */
 }
 
 /* store__clock_start -- startup: the clock goes on from this value, which is durable. */
