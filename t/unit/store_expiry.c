@@ -757,10 +757,12 @@ writer(void *arg)
 {
 	uint32		number = (uint32) (uintptr_t) arg;
 	uint64		rng = seed * (number + 3) | 1;
-	uint64		base = store_clock_us();
+	uint64		base;
 
 	my_slot = proc_slot(number);
 	proc_attach(number);
+	store_clock_turn();
+	base = store_clock_us();
 	while (!atomic_load(&stop_writers))
 	{
 		char		name[32];
@@ -788,6 +790,7 @@ writer(void *arg)
 		}
 		(void) !store_write_head(&k, decide_put, &p, &out);
 		mem_keep_ahead();
+		store_clock_turn();
 	}
 	return NULL;
 }

@@ -72,7 +72,7 @@
 #include "storage/mem/heap.h"
 #include "utils/clock.h"
 
-uint64		store_clock_now;
+_Thread_local uint64 store_clock_now;
 _Thread_local const StoreFired *store__fired;
 
 static _Thread_local bool wake_expirer;	/* at the next turn */

@@ -73,7 +73,7 @@ typedef struct StoreView
  * runs back, across processes, crashes and restarts (store_expiry.c).
  * store_clock_turn -- once per turn of a process' loop; what store_clock_us says does not change in between.
  */
-extern uint64 store_clock_now;			/* this process' copy */
+extern _Thread_local uint64 store_clock_now;	/* this process' copy; of a thread in unit tests */
 static inline uint64
 store_clock_us(void)
 {
