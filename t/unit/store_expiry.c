@@ -11,6 +11,7 @@
 #include "access/store/evict.h"
 #include "access/store/expire.h"
 #include "access/store/store_internal.h"
+#include "storage/file/file_internal.h"
 #include "storage/ipc/latch.h"
 #include "storage/mem/heap.h"
 #include "utils/clock.h"
@@ -73,6 +74,7 @@ static int
 teardown(void **state)
 {
 	(void) state;
+	file__fault_arm("");
 	segment_destroy();
 	return 0;
 }
@@ -837,6 +839,102 @@ test_threads(void **state)
 	assert_int_equal(with_deadline(), 0);
 }
 
+/* ---- two at the same place ---- */
+
+static uint64 their_deadline;
+
+static void *
+put_slowly(void *arg)
+{
+	(void) arg;
+	proc_attach(proc_first_slot(PROC_WORKER) + 1);
+	store_clock_turn();
+	put("k", their_deadline);
+	return NULL;
+}
+
+/* the entry is there, the key is not yet: the expirer must not take the entry for one that is not needed */
+static void
+test_entry_before_its_key(void **state)
+{
+	pthread_t	thread;
+
+	(void) state;
+	put("x", 0);
+	(void) steps();
+	their_deadline = store_clock_us() - SECOND;
+	file__fault_arm("store-before-publish:delay_ms=300");
+	assert_int_equal(pthread_create(&thread, NULL, put_slowly, NULL), 0);
+	while (!has_entry("k", their_deadline))
+		usleep(1000);
+	for (int i = 0; i < 20; i++)
+	{
+		(void) store_expire_step();
+		assert_true(has_entry("k", their_deadline));
+	}
+	pthread_join(thread, NULL);
+	assert_true(present("k"));
+	(void) steps();
+	assert_false(present("k"));
+	assert_int_equal(entries(), 0);
+}
+
+static void *
+step_slowly(void *arg)
+{
+	(void) arg;
+	proc_attach(proc_first_slot(PROC_EXPIRER));
+	for (int i = 0; i < 3; i++)
+		(void) store_expire_step();
+	return NULL;
+}
+
+/* the expirer has looked at the key, and is about to take the entry away, when a writer comes to need it */
+static void
+drop_meets_writer(uint64 first, bool deleted, uint64 second)
+{
+	pthread_t	thread;
+
+	put("k", first);
+	if (deleted)
+		delete("k");
+	else
+		put("k", second);
+	move_wall((int64) FAR + (int64) SECOND);
+	flush_all();
+	file__fault_arm("expire-before-drop:delay_ms=300");
+	assert_int_equal(pthread_create(&thread, NULL, step_slowly, NULL), 0);
+	proc_attach(proc_first_slot(PROC_WORKER) + 1);
+	usleep(100000);
+	put("k", first);
+	assert_true(covered("k", first));
+	pthread_join(thread, NULL);
+	assert_true(!present("k") || covered("k", first));
+	proc_attach(proc_first_slot(PROC_EXPIRER));
+	flush_all();
+	(void) steps();
+	assert_false(present("k"));
+}
+
+static void
+test_drop_meets_writer(void **state)
+{
+	uint64		now = store_clock_us();
+
+	(void) state;
+	put("x", 0);
+	drop_meets_writer(now + FAR, true, 0);
+	assert_int_equal(entries(), 0);
+	now = store_clock_us();
+	drop_meets_writer(now + FAR, false, 0);
+	assert_int_equal(entries(), 0);
+	now = store_clock_us();
+	drop_meets_writer(now + FAR, false, now + 4 * FAR);
+	move_wall(4 * (int64) FAR);
+	(void) steps();
+	assert_int_equal(entries(), 0);
+}
+
 int
 main(void)
 {
@@ -854,6 +952,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_switch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_listens_hears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_entry_before_its_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drop_meets_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};
 

@@ -68,6 +68,7 @@
 #include "access/store/expire.h"
 #include "access/store/store_internal.h"
 #include "common/figure.h"
+#include "storage/file/file.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/procsignal.h"
 #include "storage/mem/heap.h"
@@ -476,6 +477,7 @@ drop(const Entry *e, uint64 armed, Look *look)
 		if (seen.state == KEY_EXPIRED || (seen.state == KEY_LATER && (armed == 0 || seen.expiry < armed)))
 			return DROP_AGAIN;
 	}
+	FAULT_POINT("expire-before-drop");
 	reserved = store__clock_reserve(&r);
 	if (reserved != WAL_RESERVED)
 		return reserved == WAL_NO_SPACE ? DROP_NO_SPACE : DROP_DISK_FULL;
@@ -665,6 +667,7 @@ fire_batch(void)
 		}
 		start_behind(e->key, e->key_len);
 		expirer.at++;
+		FAULT_POINT("expire-dropped");
 	}
 	base_keep_release(expirer.keep);
 	wake_listeners(head);

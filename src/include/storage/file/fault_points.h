@@ -31,6 +31,9 @@ FAULT_POINT_ENTRY("wal-reserved", STEP, "a process owns a reservation and has no
 FAULT_POINT_ENTRY("store-before-publish", STEP, "the dirty LSN is raised on the path, the leaf is not published")
 FAULT_POINT_ENTRY("wal-before-fill", STEP, "a record is published and not filled in")
 FAULT_POINT_ENTRY("wal-before-idle", STEP, "a record is filled in, the process slot still says OWNED")
+/* deadlines */
+FAULT_POINT_ENTRY("expire-before-drop", STEP, "expirer: an entry is not needed, as far as its key shows; it is still there")
+FAULT_POINT_ENTRY("expire-dropped", STEP, "expirer: an entry has been taken away")
 /* transactions */
 FAULT_POINT_ENTRY("txn-hold", STEP, "a transaction that commits has put a descriptor leaf on one more key, or could not")
 FAULT_POINT_ENTRY("txn-reserved", STEP, "it holds all its keys and owns a reservation, nothing is raised")
