@@ -50,9 +50,10 @@
  * because a page is damaged, are left behind: a pass from the very beginning
  * finds them, when a new cut may have brought any, once in FULL_PASS_US.
  *
- * Others.  A batch is BATCH keys, each in an epoch of its own; log beyond
- * LOG_AHEAD_BYTES is flushed before more is made, so that nobody's flush has to carry
- * a second's worth of deletions; where log or memory have no room it sleeps.
+ * Others.  A batch is BATCH keys, each in an epoch of its own; while anybody waits for
+ * the log, what is beyond LOG_AHEAD_BYTES is flushed before more is made, so that nobody's
+ * flush has to carry a second's worth of deletions; where log or memory have no room it
+ * sleeps.
  *
  * The ring of expired keys.  While anybody listens, each deleted key is put into a ring
  * of STORE_EXPIRED_RING blocks, which workers read, each from a position of its own;
@@ -83,6 +84,7 @@
 #define PAGES_AHEAD 8
 #define LEVELS_MAX 8				/* of pages that are read ahead; a deeper base is read all the same */
 #define LOG_AHEAD_BYTES (2 * MIB)
+#define LOG_AHEAD_PARTS 4			/* ... of the ring, while nobody waits */
 #define LOG_WAIT_MS 10
 #define FULL_PASS_US 60000000
 #define SLEEP_MAX_US 1000000		/* the wall clock may be set forward */
@@ -674,14 +676,19 @@ fire_batch(void)
 	return true;
 }
 
-/* keep_log_short -- our deletions must not be what others' flushes wait for. */
+/* keep_log_short -- our deletions must not be what others' flushes wait for; while nobody waits for one, a part of the ring is ours. */
 static void
 keep_log_short(void)
 {
 	Lsn			insert = wal_insert_lsn();
+	Lsn			flushed = wal_flushed_lsn();
+	/* relaxed, both: hints */
+	bool		waited = atomic_load_explicit(&wal_shared->wanted, memory_order_relaxed) > flushed ||
+		atomic_load_explicit(&wal_shared->wanted_group, memory_order_relaxed) > flushed;
+	uint64		most = waited ? Min(LOG_AHEAD_BYTES, wal_shared->ring_size / LOG_AHEAD_PARTS) : wal_shared->ring_size / LOG_AHEAD_PARTS;
 
-	if (insert - Min(insert, wal_flushed_lsn()) > LOG_AHEAD_BYTES && !proc_stop_fast && !proc_stop_smart)
-		(void) !wal_wait_flushed(insert - LOG_AHEAD_BYTES / 2, LOG_WAIT_MS);
+	if (insert - Min(insert, flushed) > most && !proc_stop_fast && !proc_stop_smart)
+		(void) !wal_wait_flushed(insert - most / 2, LOG_WAIT_MS);
 }
 
 /* begin -- where this step's scan begins. */
