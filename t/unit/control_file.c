@@ -236,6 +236,7 @@ full(void)
 	for (uint32 i = 0; i < DATABASE_COUNT; i++)
 	{
 		d.key_count[i] = i;
+		d.deadline_count[i] = i / 2;
 		d.map.tree_id[i] = 1 + i;
 	}
 	d.map.next_tree_id = 17;
@@ -304,11 +305,13 @@ test_values(void **state)
 	REFUSED(bad.base.map_pages = 11, "free-space map is impossible");
 	REFUSED((bad.base.map = (BaseRef) {0, 0}, bad.base.map_pages = 0), "no free-space map");
 	REFUSED((bad.base.root = (BaseRef) {0, 0}, bad.base.levels = 0), "its base is empty");
+	REFUSED(bad.deadline_count[3] = 4, "more deadlines than keys");
 	REFUSED(bad.map.tree_id[3] = 1, "names a tree twice");
 	REFUSED(bad.map.tree_id[3] = 17, "never made");
 	/* and what is no error: nothing free, an empty base, a database without a tree */
 	d.base = (BaseState) {.page_count = 1, .live_pages = 1};
 	memset(d.key_count, 0, sizeof(d.key_count));
+	memset(d.deadline_count, 0, sizeof(d.deadline_count));
 	d.map.tree_id[5] = d.map.tree_id[6] = 0;
 	control_seal(&d);
 	assert_true(control_valid(&d, &why));

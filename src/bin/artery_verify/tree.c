@@ -72,6 +72,7 @@ count_key(Checker *c, const BasePage *page, uint32 index, const uint8 *key, uint
 	if (db >= 0)
 	{
 		c->keys[db]++;
+		c->deadlines[db] += e->expiry != 0;
 		if (c->dump)
 		{
 			(void) printf("%d ", db);
@@ -275,9 +276,14 @@ static void
 check_keys(Checker *c)
 {
 	for (int db = 0; db < DATABASE_COUNT; db++)
+	{
 		if (c->keys[db] != c->slot->key_count[db])
 			verify_problem(&c->problems, c->name, "database %d has %llu keys, the control file says %llu", db,
 						   (unsigned long long) c->keys[db], (unsigned long long) c->slot->key_count[db]);
+		if (c->deadlines[db] != c->slot->deadline_count[db])
+			verify_problem(&c->problems, c->name, "database %d has %llu keys with a deadline, the control file says %llu", db,
+						   (unsigned long long) c->deadlines[db], (unsigned long long) c->slot->deadline_count[db]);
+	}
 }
 
 void

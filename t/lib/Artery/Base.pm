@@ -79,9 +79,10 @@ my @slot_fields = (
 	(map { [ "key_count$_" => 136 + 8 * $_, 'Q<' ] } 0 .. 15),
 	[ checkpoints => 264, 'Q<' ], [ flushed => 272, 'Q<' ], [ clock_us => 280, 'Q<' ], [ written_wall_us => 288, 'Q<' ],
 	[ created_wall_us => 296, 'Q<' ], (map { [ "tree$_" => 304 + 4 * $_, 'V' ] } 0 .. 15), [ next_tree_id => 368, 'V' ],
-	[ map_last => 372, 'V' ], [ gap0_from => 376, 'Q<' ], [ gap0_to => 384, 'Q<' ], [ reserved => 1400, 'V' ], [ crc => 1404, 'V' ],
+	[ map_last => 372, 'V' ], [ gap0_from => 376, 'Q<' ], [ gap0_to => 384, 'Q<' ], (map { [ "deadline_count$_" => 1400 + 8 * $_, 'Q<' ] } 0 .. 15),
+	(map { [ "deadline_sum$_" => 1528 + 8 * $_, 'Q<' ] } 0 .. 15), [ reserved => 1656, 'V' ], [ crc => 1660, 'V' ],
 );
-use constant SLOT_CRC => 1404;
+use constant SLOT_CRC => 1660;
 
 # slot_fields: [ name, offset, template ] of each
 sub slot_fields { return @slot_fields }
