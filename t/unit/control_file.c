@@ -197,9 +197,9 @@ test_refusals(void **state)
 		(void) created();
 		edit(0, &bad, sizeof(bad));
 		unit_child(&c, read_it, NULL);
-		unit_assert_fatal(&c, version == 3 ? "has format version 3, newer than the 2 of this server"
-						  : "has format version 1, older than the 2 of this server",
-						  version == 3 ? "newer version of artery" : "copy the data over", NULL);
+		unit_assert_fatal(&c, version > FORMAT_VERSION ? "has format version 4, newer than the 3 of this server"
+						  : "has format version 2, older than the 3 of this server",
+						  version > FORMAT_VERSION ? "newer version of artery" : "copy the data over", NULL);
 	}
 	/* a version field damaged in one slot does not condemn the directory */
 	(void) created();

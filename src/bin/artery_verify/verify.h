@@ -60,6 +60,7 @@ typedef struct Checker
 	uint64		aside_pages;
 	uint64		keys[DATABASE_COUNT];
 	uint64		deadlines[DATABASE_COUNT];	/* keys that have one */
+	uint64		deadline_sum[DATABASE_COUNT];	/* milliseconds, modulo 2^64 */
 	uint64		all_keys;
 	uint64		problems;
 	bool		dump;			/* print each key */

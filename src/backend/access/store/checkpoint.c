@@ -523,6 +523,9 @@ publish(Round *r)
 	next.resolved += r->walk.resolved;
 	memcpy(next.tree_id, ckpt.control.map.tree_id, sizeof(next.tree_id));
 	memcpy(next.key_count, ckpt.control.key_count, sizeof(next.key_count));
+	next.deadline_keys = 0;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		next.deadline_keys += ckpt.control.deadline_count[db];
 	for (uint32 i = 0; i < STORE_TREES; i++)
 	{
 		const CheckpointTree *tree = NULL;

@@ -561,6 +561,9 @@ install_base(const ControlData *control)
 	base.root.cut = control->cut;
 	memcpy(base.tree_id, control->map.tree_id, sizeof(base.tree_id));
 	memcpy(base.key_count, control->key_count, sizeof(base.key_count));
+	base.deadline_keys = 0;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		base.deadline_keys += control->deadline_count[db];
 	store__base_publish(&base);
 	/* relaxed: published by the server state becoming RUNNING */
 	atomic_store_explicit(&store_shared->evict_cut, control->cut, memory_order_relaxed);

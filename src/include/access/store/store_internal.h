@@ -69,6 +69,7 @@ typedef struct StoreBase
 	int64		adjust[STORE_TREES];	/* added to the sum of counts, by tree index; accumulates from root to root */
 	int64		deadlines[STORE_TREES];		/* added to the sum of what writers knew of deadlines: what they did not */
 	int64		deadline_sum[STORE_TREES];
+	uint64		deadline_keys;	/* keys in this base that have a deadline: 0: nobody needs its part of the index */
 	uint64		resolved;		/* blind writes that merges have looked up, ever: made - resolved are open */
 	/* what the base holds: the map of databases as of the cut, and their keys */
 	uint32		tree_id[DATABASE_COUNT];
