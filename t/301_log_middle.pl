@@ -120,7 +120,7 @@ refused('both control slots', qr/FATAL:  control file "\Q$control\E" is damaged:
 	sub { $wal->poke_file($control, 60, 'damage'); $wal->poke_file($control, 4096 + 60, 'damage') });
 refused('an empty control file', qr/control file "\Q$control\E" is damaged/, sub { truncate $control, 0 });
 refused('no control file', qr/is not an artery data directory/, sub { unlink $control });
-refused('a newer format', qr/has format version 9, newer than the 2 of this server\n.*HINT:  Start it with the newer version/,
+refused('a newer format', qr/has format version 9, newer than the 3 of this server\n.*HINT:  Start it with the newer version/,
 	sub { $wal->poke_file($control, 8, pack 'V', 9); $wal->poke_file($control, 4096 + 8, pack 'V', 9) });
 refused('no data file', qr/FATAL:  data file "\Q$dir\E\/data\/base" is missing/, sub { unlink "$dir/data/base" });
 refused('a foreign data file', qr/FATAL:  data file ".*" is foreign/, sub { system('cp', $other->data_dir . '/data/base', "$dir/data/base") });

@@ -9,8 +9,8 @@ use Artery::Cluster;
 use Test::More;
 
 my $list = slurp_file(test_root() . '/src/include/storage/file/fault_points.h');
-# those of a checkpoint: t/402_checkpoint_kill.pl
-my @steps = grep { !/^(?:checkpoint|base)-/ } $list =~ /^FAULT_POINT_ENTRY\("([^"]+)", STEP,/mg;
+# those of a checkpoint: t/402_checkpoint_kill.pl; of the expirer: t/510_expiry.pl
+my @steps = grep { !/^(?:checkpoint|base|expire)-/ } $list =~ /^FAULT_POINT_ENTRY\("([^"]+)", STEP,/mg;
 plan skip_all => 'not a build with fault points' unless slurp_file(artery_bin()) =~ /ARTERY_FAULT_POINTS/;
 my $node = Artery::Cluster->new('faults');
 # small segments, so that writing a few MB makes some

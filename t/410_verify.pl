@@ -151,7 +151,7 @@ sub poke_header
 	$base->poke_page(0, $offset, $bytes);
 	return $base->poke_page(0, 36, pack 'V', crc32c(substr $base->page_bytes(0), 0, 36));
 }
-report('header page of another version', sub { poke_header(8, pack 'V', 1) }, at(0) . ': format version 1, this program knows 2', $ok);
+report('header page of another version', sub { poke_header(8, pack 'V', 1) }, at(0) . ': format version 1, this program knows 3', $ok);
 report('header page of other pages', sub { poke_header(12, pack 'V', 8192) }, at(0) . ': pages of 8192 bytes, this program knows those of 16384', $ok);
 report('header page of another system', sub { poke_header(16, pack 'Q<', 7) },
 	at(0) . ': it is of system 0000000000000007, the control file of 1122334455667788', $ok);
@@ -203,7 +203,7 @@ report('keys below the leaf', sub { $base->poke_page($leaf[1], 52, 'j', seal => 
 report('keys of a tree that is none', sub { $base->poke_page($leaf[9], 48, pack('N', 77), seal => 1) },
 	at($leaf[9]) . ': the key of entry 2 belongs behind this page', at($leaf[9]) . ': entry 0: tree 77 belongs to no database',
 	at($leaf[10]) . ': the key of entry 0 is not above the last one of the leaf before', 'data/base: database 0 has 27 keys, the control file says 30',
-	summary(4));
+	'data/base: database 0 has 9 keys with a deadline, the control file says 10', summary(5));
 report('an LSN that is none', sub { poke_entry($leaf[3], 1, 0, pack 'Q<', 0x4000001) },
 	at($leaf[3]) . ': entry 1: LSN 0/4000001 is no position of the log', summary(1));
 
@@ -299,6 +299,9 @@ report('other counts of pages', sub { $base->poke_slot(0, live_pages => 27, free
 	'data/base: 26 pages are in use, the control file says 27', 'data/base: 3 pages are free, the control file says 2', summary(2));
 report('other counts of keys', sub { $base->poke_slot(0, key_count3 => 6, key_count4 => 1) },
 	'data/base: database 3 has 5 keys, the control file says 6', 'data/base: database 4 has 0 keys, the control file says 1', summary(2));
+report('other counts of deadlines', sub { $base->poke_slot(0, deadline_count0 => 11, deadline_sum3 => 5) },
+	'data/base: database 0 has 10 keys with a deadline, the control file says 11',
+	'data/base: the deadlines of database 3 add up to 0 ms, the control file says 5', summary(2));
 report('another root', sub { $base->poke_slot(0, root_number => $low_inner) },
 	at($low_inner) . ': level 1, expected 2', summary(1, $no_keys, live => 4, keys => 0));
 report('another level', sub { $base->poke_slot(0, levels => 2) }, at($root) . ': level 2, expected 1', summary(1, $no_keys, live => 4, keys => 0));
@@ -314,8 +317,10 @@ report('more pages than the file has', sub { $base->poke_slot(0, page_count => 3
 report('a database without its tree', sub { $base->poke_slot(0, tree3 => 0) },
 	at($holder) . ': entry 0: tree 4 belongs to no database', 'data/base: database 3 has 0 keys, the control file says 5', summary(2));
 report('trees of two databases swapped', sub { $base->poke_slot(0, tree3 => 1, tree0 => 4) },
-	'data/base: database 0 has 5 keys, the control file says 30', 'data/base: database 3 has 30 keys, the control file says 5', summary(2));
-report('no tree at all', sub { $base->poke_slot(0, root_number => 0, root_birth => 0, levels => 0, map { ("key_count$_" => 0) } 0 .. 15) },
+	'data/base: database 0 has 5 keys, the control file says 30', 'data/base: database 0 has 0 keys with a deadline, the control file says 10',
+	'data/base: database 3 has 30 keys, the control file says 5', 'data/base: database 3 has 10 keys with a deadline, the control file says 0',
+	summary(4));
+report('no tree at all', sub { $base->poke_slot(0, root_number => 0, root_birth => 0, levels => 0, map { ("key_count$_" => 0, "deadline_count$_" => 0) } 0 .. 15) },
 	(map { "data/base: $_: neither in use, nor free, nor set aside" } 'pages 1 to 4 (offset 16384)', 'pages 7 to 8 (offset 114688)',
 		'pages 12 to 19 (offset 196608)', 'pages 21 to 29 (offset 344064)'),
 	'data/base: 3 pages are in use, the control file says 26', summary(5, '', live => 3, keys => 0));
@@ -352,7 +357,7 @@ for my $f (map { my $f = $_; map { [ $_, @$f ] } 0, 1 } Artery::Base::slot_field
 	{
 		my ($how, $bytes) = @$mutation;
 		my $why = $name eq 'magic' ? 'it does not begin with the mark of a control slot'
-		  : $name eq 'format_version' ? 'format version ' . unpack('V', $bytes) . ', this program knows 2' : 'its checksum is wrong';
+		  : $name eq 'format_version' ? 'format version ' . unpack('V', $bytes) . ', this program knows 3' : 'its checksum is wrong';
 		$base->restore($good);
 		$base->poke_control(4096 * $i + $offset, $bytes);
 		my ($exit, $out) = see($dir);
@@ -470,7 +475,7 @@ is($answers, $rounds, "random damage: always an answer ($exits{1} times damage)"
 
 $base->restore($good);
 $base->poke_slot($_, format_version => 1) for 0, 1;
-command_exits([ $verify, $dir ], 2, qr/^artery_verify: the directory has format version 1, this program knows 2$/m, 'another format');
+command_exits([ $verify, $dir ], 2, qr/^artery_verify: the directory has format version 1, this program knows 3$/m, 'another format');
 command_exits([ $verify, "$dir/none" ], 2, qr/^artery_verify: could not open "\Q$dir\E\/none\/": No such file or directory$/m, 'no directory');
 command_exits([ $verify, "$dir/data" ], 2, qr/is not an artery data directory: it has no control file$/m, 'not a data directory');
 command_exits([$verify], 2, qr/no data directory specified and environment variable ARTERY_DATA unset/, 'no argument');

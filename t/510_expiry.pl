@@ -211,6 +211,31 @@ $node->start;
 }
 $node->stop;
 verify($node, 'after crashes');
+
+# the expirer dies in the middle of its work: what was begun is done by the next one
+$node->clean_up;
+$node = Artery::Cluster->new('points');
+$node->init(workers => 2, prewarm => 'off', checkpoint_timeout => '1s');
+for my $point (qw(expire-before-drop expire-dropped))
+{
+	my $offset = $node->log_offset;
+	$node->start(env => { ARTERY_FAULT_POINTS => "$point:kill:20" });
+	my $client = $node->connect;
+	for my $i (1 .. 60)
+	{
+		# half of them fire in vain, and half find a key
+		$client->cmd('SET', "point:$i", 'v', 'PX', 100);
+		$client->cmd('SET', "point:$i", 'w') if $i % 2;
+	}
+	$node->wait_for_log(qr/expirer \(PID \d+\) was terminated by signal 9/, $offset);
+	sleep 0.1;
+	$node->wait_ready;
+	is(wait_size($node, 30), 30, "$point: killed there: the dead ones go");
+	is($node->cmd('GET', 'point:7'), 'w', '... the others stay');
+	$node->cmd('DEL', map { "point:$_" } 1 .. 60);
+	$node->stop;
+	verify($node, $point);
+}
 $node->clean_up;
 
 # ---- the base: checkpoints, a memory that is too small, keys that nobody reads ----

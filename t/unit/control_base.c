@@ -90,7 +90,7 @@ test_create(void **state)
 	assert_int_equal(h.page_size, 16384);
 	assert_true(h.system_id == UNIT_SYSTEM_ID && h.created_wall_us > 0);
 	assert_int_equal(h.crc, crc32c_extend(0, &h, 36));
-	assert_int_equal(h.format_version, 2);
+	assert_int_equal(h.format_version, 3);
 	peek_page(page);
 	for (size_t i = sizeof(h); i < sizeof(page); i++)
 		assert_int_equal(page[i], 0);
@@ -167,7 +167,7 @@ test_refusals(void **state)
 		unit_assert_fatal(&c, __VA_ARGS__, NULL); \
 	} while (0)
 	REFUSED(bad.system_id = 7, "is foreign: its system identifier is 0000000000000007, the control file's is 1122334455667788");
-	REFUSED(bad.format_version = 1, "has format version 1, this server knows 2", "version of artery that wrote it");
+	REFUSED(bad.format_version = 1, "has format version 1, this server knows 3", "version of artery that wrote it");
 	REFUSED(bad.page_size = 8192, "has pages of 8192 bytes");
 	assert_int_equal(truncate(unit_path("data/base"), 16383), 0);
 	unit_child(&c, check, NULL);

@@ -197,9 +197,9 @@ test_refusals(void **state)
 		(void) created();
 		edit(0, &bad, sizeof(bad));
 		unit_child(&c, read_it, NULL);
-		unit_assert_fatal(&c, version == 3 ? "has format version 3, newer than the 2 of this server"
-						  : "has format version 1, older than the 2 of this server",
-						  version == 3 ? "newer version of artery" : "copy the data over", NULL);
+		unit_assert_fatal(&c, version > FORMAT_VERSION ? "has format version 4, newer than the 3 of this server"
+						  : "has format version 2, older than the 3 of this server",
+						  version > FORMAT_VERSION ? "newer version of artery" : "copy the data over", NULL);
 	}
 	/* a version field damaged in one slot does not condemn the directory */
 	(void) created();
@@ -236,6 +236,7 @@ full(void)
 	for (uint32 i = 0; i < DATABASE_COUNT; i++)
 	{
 		d.key_count[i] = i;
+		d.deadline_count[i] = i / 2;
 		d.map.tree_id[i] = 1 + i;
 	}
 	d.map.next_tree_id = 17;
@@ -304,11 +305,13 @@ test_values(void **state)
 	REFUSED(bad.base.map_pages = 11, "free-space map is impossible");
 	REFUSED((bad.base.map = (BaseRef) {0, 0}, bad.base.map_pages = 0), "no free-space map");
 	REFUSED((bad.base.root = (BaseRef) {0, 0}, bad.base.levels = 0), "its base is empty");
+	REFUSED(bad.deadline_count[3] = 4, "more deadlines than keys");
 	REFUSED(bad.map.tree_id[3] = 1, "names a tree twice");
 	REFUSED(bad.map.tree_id[3] = 17, "never made");
 	/* and what is no error: nothing free, an empty base, a database without a tree */
 	d.base = (BaseState) {.page_count = 1, .live_pages = 1};
 	memset(d.key_count, 0, sizeof(d.key_count));
+	memset(d.deadline_count, 0, sizeof(d.deadline_count));
 	d.map.tree_id[5] = d.map.tree_id[6] = 0;
 	control_seal(&d);
 	assert_true(control_valid(&d, &why));

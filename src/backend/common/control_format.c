@@ -16,8 +16,9 @@ static_assert(offsetof(ControlData, wal_segment_size) == 40 && offsetof(ControlD
 			  offsetof(ControlData, key_count) == 136 && offsetof(ControlData, checkpoints) == 264 &&
 			  offsetof(ControlData, flushed) == 272 && offsetof(ControlData, clock_us) == 280 &&
 			  offsetof(ControlData, map) == 304 && offsetof(ControlData, gap) == 376 &&
-			  offsetof(ControlData, reserved) == 1400 && offsetof(ControlData, crc) == 1404, "control slot: places");
-static_assert(sizeof(ControlData) == 1408, "control slot: length");
+			  offsetof(ControlData, deadline_count) == 1400 && offsetof(ControlData, deadline_sum) == 1528 &&
+			  offsetof(ControlData, reserved) == 1656 && offsetof(ControlData, crc) == 1660, "control slot: places");
+static_assert(sizeof(ControlData) == 1664, "control slot: length");
 
 static uint32
 control_crc(const ControlData *data)
@@ -48,7 +49,11 @@ check_base(const ControlData *data)
 	uint64		keys = 0;
 
 	for (int i = 0; i < DATABASE_COUNT; i++)
+	{
 		keys |= data->key_count[i];
+		if (data->deadline_count[i] > data->key_count[i])
+			return "it counts more deadlines than keys";
+	}
 	/* each summand first: sums must not run over */
 	if (b->page_count == 0 || b->live_pages == 0 || b->live_pages > b->page_count || b->free_pages > b->page_count
 		|| b->aside_pages > b->page_count || b->page_count > UINT64_MAX / BASE_PAGE_SIZE

@@ -72,6 +72,8 @@ count_key(Checker *c, const BasePage *page, uint32 index, const uint8 *key, uint
 	if (db >= 0)
 	{
 		c->keys[db]++;
+		c->deadlines[db] += e->expiry != 0;
+		c->deadline_sum[db] += e->expiry / 1000;
 		if (c->dump)
 		{
 			(void) printf("%d ", db);
@@ -275,9 +277,17 @@ static void
 check_keys(Checker *c)
 {
 	for (int db = 0; db < DATABASE_COUNT; db++)
+	{
 		if (c->keys[db] != c->slot->key_count[db])
 			verify_problem(&c->problems, c->name, "database %d has %llu keys, the control file says %llu", db,
 						   (unsigned long long) c->keys[db], (unsigned long long) c->slot->key_count[db]);
+		if (c->deadlines[db] != c->slot->deadline_count[db])
+			verify_problem(&c->problems, c->name, "database %d has %llu keys with a deadline, the control file says %llu", db,
+						   (unsigned long long) c->deadlines[db], (unsigned long long) c->slot->deadline_count[db]);
+		else if (c->deadline_sum[db] != c->slot->deadline_sum[db])
+			verify_problem(&c->problems, c->name, "the deadlines of database %d add up to %llu ms, the control file says %llu", db,
+						   (unsigned long long) c->deadline_sum[db], (unsigned long long) c->slot->deadline_sum[db]);
+	}
 }
 
 void

@@ -59,6 +59,8 @@ typedef struct Checker
 	uint64		free_pages;
 	uint64		aside_pages;
 	uint64		keys[DATABASE_COUNT];
+	uint64		deadlines[DATABASE_COUNT];	/* keys that have one */
+	uint64		deadline_sum[DATABASE_COUNT];	/* milliseconds, modulo 2^64 */
 	uint64		all_keys;
 	uint64		problems;
 	bool		dump;			/* print each key */

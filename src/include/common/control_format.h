@@ -45,6 +45,8 @@ typedef struct ControlData
 	uint64		created_wall_us;
 	WalMapBody	map;				/* as of cut */
 	struct { uint64 from, to; } gap[CONTROL_GAPS];	/* newest last: LSNs never given out */
+	uint64		deadline_count[16];	/* of the keys of each database, those with a deadline, as of cut */
+	uint64		deadline_sum[16];	/* of those deadlines, in milliseconds, modulo 2^64 */
 	uint32		reserved;
 	uint32		crc;				/* of all before */
 } ControlData;

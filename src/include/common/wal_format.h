@@ -53,8 +53,9 @@ enum
  * WAL_FLAG_EXPIRY   PUT: an expiry follows the key
  * WAL_FLAG_CREATED  PUT: the key did not exist before, so redo counts one more
  * WAL_FLAG_UNKNOWN  PUT: a blind write of a key that was not in memory: nobody looked
+ * WAL_FLAG_HAD_EXPIRY  PUT, DELETE: the version that it replaces had a deadline, so redo counts one less
  */
-enum { WAL_FLAG_EXPIRY = 1, WAL_FLAG_CREATED = 2, WAL_FLAG_UNKNOWN = 4 };
+enum { WAL_FLAG_EXPIRY = 1, WAL_FLAG_CREATED = 2, WAL_FLAG_UNKNOWN = 4, WAL_FLAG_HAD_EXPIRY = 8 };
 
 typedef struct WalRecordHeader
 {

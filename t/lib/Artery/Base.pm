@@ -79,9 +79,10 @@ my @slot_fields = (
 	(map { [ "key_count$_" => 136 + 8 * $_, 'Q<' ] } 0 .. 15),
 	[ checkpoints => 264, 'Q<' ], [ flushed => 272, 'Q<' ], [ clock_us => 280, 'Q<' ], [ written_wall_us => 288, 'Q<' ],
 	[ created_wall_us => 296, 'Q<' ], (map { [ "tree$_" => 304 + 4 * $_, 'V' ] } 0 .. 15), [ next_tree_id => 368, 'V' ],
-	[ map_last => 372, 'V' ], [ gap0_from => 376, 'Q<' ], [ gap0_to => 384, 'Q<' ], [ reserved => 1400, 'V' ], [ crc => 1404, 'V' ],
+	[ map_last => 372, 'V' ], [ gap0_from => 376, 'Q<' ], [ gap0_to => 384, 'Q<' ], (map { [ "deadline_count$_" => 1400 + 8 * $_, 'Q<' ] } 0 .. 15),
+	(map { [ "deadline_sum$_" => 1528 + 8 * $_, 'Q<' ] } 0 .. 15), [ reserved => 1656, 'V' ], [ crc => 1660, 'V' ],
 );
-use constant SLOT_CRC => 1404;
+use constant SLOT_CRC => 1660;
 
 # slot_fields: [ name, offset, template ] of each
 sub slot_fields { return @slot_fields }
@@ -332,7 +333,7 @@ sub build
 	my $system = $d{system_id} // 0x1122334455667788;
 	my $cut    = $d{cut}       // 0x4001000;
 	my $low    = $system & 0xffffffff;
-	my (%page, %taken, %tree, @count);
+	my (%page, %taken, %tree, @count, @deadlines);
 	my @free  = @{ $d{free}  // [] };
 	my @aside = @{ $d{aside} // [] };
 	my @run;
@@ -363,6 +364,7 @@ sub build
 			my $len   = $k->{value_len} // length $k->{value};
 			my $tail  = $k->{value};
 			my $flags = $k->{expiry} ? 1 : 0;
+			$deadlines[ $k->{db} // 0 ] += $flags;
 			if ($len > INLINE_MAX)
 			{
 				my $pages = int(($len + OVERFLOW_BYTES - 1) / OVERFLOW_BYTES);
@@ -436,11 +438,12 @@ sub build
 	my %total = (free => 0, aside => 0);
 	$total{ $_->[2] ? 'aside' : 'free' } += $_->[1] for @run;
 	my %slot = (
-		magic => 0x4c54435952455441, format_version => 2, state => $d{state} // 3, sequence => $d{sequence} // 8, system_id => $system,
+		magic => 0x4c54435952455441, format_version => 3, state => $d{state} // 3, sequence => $d{sequence} // 8, system_id => $system,
 		timeline => 1, wal_segment_size => 0x4000000, cut => $cut, older_cut => 0x4000000, root_number => $self->{root},
 		root_birth => $self->{root} ? $cut : 0, map_number => @chain ? $chain[0][0] : 0, map_birth => @chain ? $cut : 0,
 		page_count => $last + 1, live_pages => 1 + keys %page, free_pages => $total{free}, aside_pages => $total{aside},
 		levels => $levels, map_pages => scalar @chain, (map { ("key_count$_" => $count[$_] // 0) } 0 .. 15), checkpoints => 5,
+		(map { ("deadline_count$_" => $deadlines[$_] // 0) } 0 .. 15),
 		flushed => $d{flushed} // $cut, written_wall_us => 1e15, created_wall_us => 1e15, (map { ("tree$_" => $_ + 1) } 0 .. 15),
 		next_tree_id => 17,
 	);
@@ -450,13 +453,13 @@ sub build
 		%older = (
 			%older, cut => 0x4000000, older_cut => 0x4000000, checkpoints => 4, page_count => 1, live_pages => 1,
 			map { ($_ => 0) } qw(root_number root_birth map_number map_birth free_pages aside_pages levels map_pages),
-			map { "key_count$_" } 0 .. 15
+			map { ("key_count$_", "deadline_count$_") } 0 .. 15
 		);
 		$older{flushed} = 0x4000000;
 	}
 	else { $older{older_cut} = $slot{older_cut} = $cut }
 	my @slot = $slot{sequence} % 2 ? (\%older, \%slot) : (\%slot, \%older);
-	my $head = pack 'a8 V V Q< Q< V', 'ATERYBAS', 2, PAGE, $system, 1e15, 0;
+	my $head = pack 'a8 V V Q< Q< V', 'ATERYBAS', 3, PAGE, $system, 1e15, 0;
 	mkdir $_ for $dir, "$dir/data", "$dir/wal";
 	write_whole($self->{control}, join '', map { pack_slot(%$_) } @slot);
 	write_whole($self->{base},

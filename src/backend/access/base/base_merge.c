@@ -250,6 +250,13 @@ leaf_change(Merge *m, Leaf *leaf, const MergeChange *change)
 	bool		exact;
 	uint32		at = base_page_search(leaf->page, change->c.key, change->c.key_len, &exact);
 
+	if (exact)
+	{
+		BaseLeafEntry old;
+
+		base_leaf_entry(leaf->page, at, &old);
+		m->ring[m->head % MERGE_CHANGES].c.old_expiry = old.expiry;
+	}
 	if (change->c.kind == BASE_PUT || exact)
 	{
 		leaf_copy(m, leaf, at);

@@ -452,6 +452,8 @@ count_keys(Round *r, ControlData *next)
 				return fail(r, EUCLEAN, "database %u had %llu keys by the control file, but %llu were removed from the base",
 							db, (unsigned long long) tree->base_keys, (unsigned long long) tree->removed);
 			next->key_count[db] = tree->base_keys + tree->created - tree->removed;
+			next->deadline_count[db] = tree->base_deadlines + (uint64) tree->deadlines;
+			next->deadline_sum[db] = tree->base_deadline_sum + tree->deadline_sum;
 		}
 	/* dropped trees went as a whole */
 	Assert(r->walk.gone_removed == r->walk.gone_keys);
@@ -521,14 +523,22 @@ publish(Round *r)
 	next.resolved += r->walk.resolved;
 	memcpy(next.tree_id, ckpt.control.map.tree_id, sizeof(next.tree_id));
 	memcpy(next.key_count, ckpt.control.key_count, sizeof(next.key_count));
+	next.deadline_keys = 0;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		next.deadline_keys += ckpt.control.deadline_count[db];
 	for (uint32 i = 0; i < STORE_TREES; i++)
 	{
-		int64		adjust = 0;		/* of no tree of this map: whoever takes the place begins with 0 */
+		const CheckpointTree *tree = NULL;
 
 		for (int t = 0; t < r->walk.tree_count; t++)
 			if (r->walk.tree[t].index == i)
-				adjust = next.adjust[i] + r->walk.tree[t].absent;
-		next.adjust[i] = adjust;
+				tree = &r->walk.tree[t];
+		/* of no tree of this map: whoever takes the place begins with 0 */
+		next.adjust[i] = tree != NULL ? next.adjust[i] + tree->absent : 0;
+		next.deadlines[i] = tree == NULL ? 0
+			: next.deadlines[i] + (int64) tree->base_deadlines + tree->deadlines - tree->known_deadlines;
+		next.deadline_sum[i] = tree == NULL ? 0
+			: next.deadline_sum[i] + (int64) (tree->base_deadline_sum + tree->deadline_sum) - tree->known_deadline_sum;
 	}
 	FAULT_POINT("checkpoint-before-publish");
 	store__base_publish(&next);

@@ -201,6 +201,7 @@ checkpoint__walk_begin(CheckpointWalk *w, const ControlData *before, bool (*poll
 		tree->index = store__tree_index(db);
 		tree->id = store__tree_id(tree->index);
 		tree->weight = store_count(db, &gate) + 1;
+		store__deadlines_known(tree->index, &tree->known_deadlines, &tree->known_deadline_sum);
 		w->weight_total += tree->weight;
 	}
 	w->tree[w->tree_count].id = STORE_DEADLINE_TREE;	/* in no map, and counted nowhere */
@@ -213,7 +214,11 @@ checkpoint__walk_begin(CheckpointWalk *w, const ControlData *before, bool (*poll
 		CheckpointTree *tree = find_tree(w, before->map.tree_id[db]);
 
 		if (tree != NULL)
+		{
 			tree->base_keys = before->key_count[db];
+			tree->base_deadlines = before->deadline_count[db];
+			tree->base_deadline_sum = before->deadline_sum[db];
+		}
 		else if (before->map.tree_id[db] != 0)
 		{
 			w->gone[w->gone_count++] = before->map.tree_id[db];
@@ -447,6 +452,16 @@ seen(void *arg, const BaseChange *change, bool existed, uint64 count)
 	tree = &w->tree[tag >> 1];
 	if (tree->id == STORE_DEADLINE_TREE)
 		return;					/* no keys of anybody's */
+	if (existed && change->old_expiry != 0)
+	{
+		tree->deadlines--;
+		tree->deadline_sum -= change->old_expiry / 1000;
+	}
+	if (change->kind == BASE_PUT && change->expiry != 0)
+	{
+		tree->deadlines++;
+		tree->deadline_sum += change->expiry / 1000;
+	}
 	if (change->kind == BASE_PUT)
 	{
 		w->keys_put++;

@@ -706,6 +706,8 @@ record_flags(const Attempt *a)
 {
 	uint8		flags = a->expiry != 0 ? WAL_FLAG_EXPIRY : 0;
 
+	if (unlikely(a->view.present && a->view.expiry != 0))
+		flags |= WAL_FLAG_HAD_EXPIRY;
 	if (a->action != STORE_PUT || a->view.present)
 		return flags;
 	return flags | (a->view.unknown ? WAL_FLAG_UNKNOWN : WAL_FLAG_CREATED);

@@ -50,6 +50,10 @@
  * because a page is damaged, are left behind: a pass from the very beginning
  * finds them, when a new cut may have brought any, once in FULL_PASS_US.
  *
+ * The base has a part of the index only if some of its keys have deadlines: their
+ * number is known, and while it is 0 no page is read.  (What chain of versions with deadlines
+ * began after its cut has its entry in the overlay.)
+ *
  * Others.  A batch is BATCH keys, each in an epoch of its own; while anybody waits for
  * the log, what is beyond LOG_AHEAD_BYTES is flushed before more is made, so that nobody's
  * flush has to carry a second's worth of deletions; where log or memory have no room it
@@ -293,7 +297,7 @@ static ScanResult
 scan(uint64 now)
 {
 	const StoreBase *base = store__base();
-	bool		any = base->root.page.number != 0;
+	bool		any = base->root.page.number != 0 && base->deadline_keys != 0;
 	ArtCursor  *c = art_cursor(0);
 	uint8		prefix[4];
 	uint32		prefix_len = store__build_key(prefix, STORE_DEADLINE_TREE, NULL, 0);

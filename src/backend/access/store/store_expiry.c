@@ -436,35 +436,53 @@ add(_Atomic int64 *cell, int64 delta)
 }
 
 void
-store__count_expiry(uint32 tree_index, const StoreView *old, uint64 expiry)
+store__count_deadlines(uint32 tree_index, int64 count, int64 sum)
 {
 	StoreCounts *counts = &store_shared->counts[my_slot->number];
-	int64		had = old->present && old->expiry != 0;
-	int64		has = expiry != 0;
 
-	if (likely(had == 0 && has == 0))
+	add(&counts->deadlines[tree_index], count);
+	add(&counts->deadline_sum[tree_index], sum);
+}
+
+void
+store__count_expiry(uint32 tree_index, const StoreView *old, uint64 expiry)
+{
+	bool		had = old->present && old->expiry != 0;
+
+	if (likely(!had && expiry == 0))
 		return;
 	if (old->present && !old->exists)
-		figure_add(&counts->expired, 1);
-	add(&counts->deadlines[tree_index], has - had);
-	add(&counts->deadline_sum[tree_index], (int64) (expiry / 1000) - (had ? (int64) (old->expiry / 1000) : 0));
+		figure_add(&store_shared->counts[my_slot->number].expired, 1);
+	store__count_deadlines(tree_index, (int64) (expiry != 0) - (int64) had,
+						   (int64) (expiry / 1000) - (had ? (int64) (old->expiry / 1000) : 0));
+}
+
+/* store__deadlines_known -- inside an epoch, or while the tree cannot be swept. */
+void
+store__deadlines_known(uint32 tree_index, int64 *count, int64 *sum)
+{
+	const StoreBase *base = store__base();
+
+	*count = base->deadlines[tree_index];
+	*sum = base->deadline_sum[tree_index];
+	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
+		/* relaxed, both: figures */
+		*count += atomic_load_explicit(&store_shared->counts[i].deadlines[tree_index], memory_order_relaxed);
+		*sum += atomic_load_explicit(&store_shared->counts[i].deadline_sum[tree_index], memory_order_relaxed);
+	}
 }
 
 uint64
 store_deadlines(uint32 db, uint64 *average_ttl_ms)
 {
-	uint32		index = store__tree_index(db);
-	int64		count = 0;
-	int64		sum = 0;
+	int64		now_ms = (int64) (store_clock_us() / 1000);
+	int64		count;
+	int64		sum;
 
-	for (uint32 i = 0; i < proc_slot_count; i++)
-	{
-		/* relaxed, both: figures */
-		count += atomic_load_explicit(&store_shared->counts[i].deadlines[index], memory_order_relaxed);
-		sum += atomic_load_explicit(&store_shared->counts[i].deadline_sum[index], memory_order_relaxed);
-	}
-	*average_ttl_ms = 0;
-	if (count > 0 && sum / count > (int64) (store_clock_us() / 1000))
-		*average_ttl_ms = (uint64) (sum / count) - store_clock_us() / 1000;
+	epoch_enter();
+	store__deadlines_known(store__tree_index(db), &count, &sum);
+	epoch_leave();
+	*average_ttl_ms = count > 0 && sum / count > now_ms ? (uint64) (sum / count - now_ms) : 0;
 	return count > 0 ? (uint64) count : 0;
 }

@@ -127,8 +127,31 @@ apply_delete(Off tombstone, uint32 tree_index)
 		(void) !art_tidy(&store_shared->root, leaf_key(t), t->key_len);	/* no memory: it stays as it is */
 		leaf_retire(seg_off(old));
 		store__count_add(tree_index, -1);
+		if (leaf_expiry(old) != 0)
+			store__count_deadlines(tree_index, -1, -(int64) (leaf_expiry(old) / 1000));
 	}
 	leaf_free(tombstone);
+}
+
+/*
+ * count_deadline -- and what it changes in the number of deadlines; of a version that
+ * redo does not have only the record says whether it had one: then of the average.
+ */
+static void
+count_deadline(const Leaf *leaf, const Leaf *old, uint8 flags, uint32 tree_index)
+{
+	uint64		expiry = leaf_expiry(leaf);
+	int64		before;
+	int64		sum;
+
+	if (expiry == 0 && (flags & WAL_FLAG_HAD_EXPIRY) == 0)
+		return;
+	store__deadlines_known(tree_index, &before, &sum);
+	if (expiry != 0)
+		store__count_deadlines(tree_index, 1, (int64) (expiry / 1000));
+	if (flags & WAL_FLAG_HAD_EXPIRY)
+		store__count_deadlines(tree_index, -1, old != NULL && leaf_expiry(old) != 0 ? -(int64) (leaf_expiry(old) / 1000)
+							   : -(before > 0 ? sum / before : 0));
 }
 
 /* count_record -- what this version changes in the number of keys, and of blind writes. */
@@ -140,6 +163,7 @@ count_record(const RedoState *s, const Leaf *leaf, const Leaf *old, uint8 flags,
 	_Atomic uint64 *tombstones = &store_shared->counts[my_slot->number].tombstones;
 
 	/* relaxed: recovery is alone */
+	count_deadline(leaf, old, flags, tree_index);
 	if (tombstone)
 		atomic_fetch_add_explicit(tombstones, 1, memory_order_relaxed);
 	if (old != NULL)
@@ -537,6 +561,9 @@ install_base(const ControlData *control)
 	base.root.cut = control->cut;
 	memcpy(base.tree_id, control->map.tree_id, sizeof(base.tree_id));
 	memcpy(base.key_count, control->key_count, sizeof(base.key_count));
+	base.deadline_keys = 0;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		base.deadline_keys += control->deadline_count[db];
 	store__base_publish(&base);
 	/* relaxed: published by the server state becoming RUNNING */
 	atomic_store_explicit(&store_shared->evict_cut, control->cut, memory_order_relaxed);
@@ -547,6 +574,7 @@ install_base(const ControlData *control)
 			uint32		index = store__tree_index(db);
 
 			store__count_add(index, (int64) control->key_count[db]);
+			store__count_deadlines(index, (int64) control->deadline_count[db], (int64) control->deadline_sum[db]);
 			atomic_store_explicit(&store_shared->tree[index].touched, 1, memory_order_relaxed);	/* relaxed: as above */
 		}
 	if (control->base.root.number == 0)

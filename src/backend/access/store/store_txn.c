@@ -955,6 +955,8 @@ seal_record(StoreTxn *t, TxnRecord *r)
 		TxnEntry   *e = t->sorted[i];
 
 		e->head.flags = e->expiry != 0 ? WAL_FLAG_EXPIRY : 0;
+		if (e->existed && e->old_expiry != 0)
+			e->head.flags |= WAL_FLAG_HAD_EXPIRY;
 		if (!e->deleted && !e->existed)
 			e->head.flags |= e->unknown ? WAL_FLAG_UNKNOWN : WAL_FLAG_CREATED;
 	}
@@ -1076,7 +1078,11 @@ hold_key(TxnEntry *e, Off descriptor, const StoreOpen *open)
 	if (e->looked)
 		e->existed = e->present;
 	else
+	{
 		e->existed = pos.leaf != NULL && (leaf_flags(pos.leaf) & LEAF_TOMBSTONE) == 0;
+		e->old_expiry = e->existed ? leaf_expiry(pos.leaf) : 0;
+		e->exists = e->existed && !store__has_expired(e->old_expiry);
+	}
 	e->unknown = !e->looked && !e->derived && pos.leaf == NULL && !pos.complete && store__base()->root.page.number != 0;
 	e->leaf = 0;
 	if (e->written && !build_next(e, pos.leaf, open))

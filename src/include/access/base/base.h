@@ -35,6 +35,7 @@ typedef struct BaseChange
 	uint64		value_len;
 	const uint8 *value;			/* up to BASE_INLINE_MAX bytes; NULL: longer, ask value() */
 	void	   *tag;			/* the source's own */
+	uint64		old_expiry;		/* for seen(): of the entry that the old tree had; 0: it had no deadline, or there was none */
 } BaseChange;
 
 /*

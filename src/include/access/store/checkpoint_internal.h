@@ -95,6 +95,12 @@ typedef struct CheckpointTree
 	uint64		base_keys;		/* in the base before */
 	uint64		created;		/* keys that the base did not have */
 	uint64		removed;		/* keys that it had */
+	uint64		base_deadlines;	/* of those, keys with a deadline, and the sum of these */
+	uint64		base_deadline_sum;
+	int64		deadlines;		/* what the changes add to both */
+	uint64		deadline_sum;
+	int64		known_deadlines;	/* as writers had counted at the cut */
+	int64		known_deadline_sum;
 	int64		absent;			/* chains begun by a blind write whose key the base did not have */
 	/* progress */
 	uint64		weight;

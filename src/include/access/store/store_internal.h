@@ -67,6 +67,9 @@ typedef struct StoreBase
 {
 	BaseRoot	root;
 	int64		adjust[STORE_TREES];	/* added to the sum of counts, by tree index; accumulates from root to root */
+	int64		deadlines[STORE_TREES];		/* added to the sum of what writers knew of deadlines: what they did not */
+	int64		deadline_sum[STORE_TREES];
+	uint64		deadline_keys;	/* keys in this base that have a deadline: 0: nobody needs its part of the index */
 	uint64		resolved;		/* blind writes that merges have looked up, ever: made - resolved are open */
 	/* what the base holds: the map of databases as of the cut, and their keys */
 	uint32		tree_id[DATABASE_COUNT];
@@ -310,6 +313,11 @@ store__fired_is(const uint8 *key, uint32 key_len)
 }
 /* store__fired_prepare -- as store__hint_prepare, for taking it away. */
 extern StoreStatus store__fired_prepare(StoreHint *hint) attribute_must_check;
+
+/* store__deadlines_known -- of a tree, as counted up to now: keys with a deadline, and the sum of these in milliseconds. */
+extern void store__deadlines_known(uint32 tree_index, int64 *count, int64 *sum);
+/* store__count_deadlines -- recovery: adds to both. */
+extern void store__count_deadlines(uint32 tree_index, int64 count, int64 sum);
 
 /* store__expire_begin -- the expirer, before its first step (store_expire_open): from the front of the index. */
 extern void store__expire_begin(void);
