@@ -819,6 +819,18 @@ look_now(StoreTxn *t, TxnEntry *e)
 	return status;
 }
 
+/* entry_of_watch -- the key in the tree that its database had before the transaction itself changed the map. */
+static TxnEntry *
+entry_of_watch(StoreTxn *t, const StoreKey *key)
+{
+	uint32		len;
+
+	if (!t->mapped)
+		return entry_of_key(t, key);
+	len = store__build_key(txn_key, t->map.before[key->db], key->data, key->len);
+	return entry_of(t, key->db, txn_key, len);
+}
+
 /* check_watches -- have the watched keys the versions that they had? */
 static StoreStatus
 check_watches(StoreTxn *t)
@@ -826,7 +838,7 @@ check_watches(StoreTxn *t)
 	for (uint32 i = 0; i < t->watch_count; i++)
 	{
 		const TxnWatch *w = &t->watch[i];
-		TxnEntry   *e = entry_of_key(t, &w->key);
+		TxnEntry   *e = entry_of_watch(t, &w->key);
 
 		if (!e->looked)
 		{
