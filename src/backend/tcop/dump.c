@@ -282,6 +282,9 @@ restore_write(Session *s, Restore *r)
 		reply_error(&s->out, "%s", r->error);
 	else
 	{
+		/* as with Redis, which takes the old one away first, it is a new key in any case */
+		if (w.changed && !r->past)
+			tcop__notify(s, NOTIFY_NEW, "new", &key);
 		if (w.changed)
 			tcop__notify(s, NOTIFY_GENERIC, r->past ? "del" : "restore", &key);
 		reply_ok(&s->out);
