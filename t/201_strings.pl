@@ -296,7 +296,7 @@ subtest 'LCS' => sub {
 	run_table('RESP3', $node->socket_path, [map { my ($command, $want) = @$_; $want =~ s/^\[(.*)\]$/{$1}/; [$command, $want] } @lcs2], proto => 3);
 	test_seed();
 	my $wire = wire();
-	is(shown($wire->command('MSET', 'a', 'x' x 4000, 'b', 'x' x 4000)), 'OK', 'two values whose table is too large');
+	is(shown($wire->command('MSET', 'a', 'x' x 4097, 'b', 'x' x 4097)), 'OK', 'two values whose table is too large');
 	is(shown($wire->command('LCS', 'a', 'b', 'LEN')), '-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len', '... are refused');
 	with_redis(sub {
 		my ($path) = @_;

@@ -4,12 +4,13 @@
  * Both are copied first, as they were at one moment: the first one's version is
  * looked at again when the second one has been copied.  Then a table is filled, of
  * (length + 1) * (length + 1) numbers, a portion per run, and read backwards from its
- * end.  Redis bounds the table by the longest value that there may be, and so does
- * this; LEN needs as much as the others do.
+ * end.  The table is bounded, as Redis bounds its own, by the longest value that there
+ * may be at all; LEN needs as much as the others do.
  */
 #include "common/c.h"
 #include "tcop/strings_internal.h"
-#include "utils/settings.h"
+
+#define TABLE_MAX (64 * MIB)
 
 /* about a millisecond each */
 #define CELLS_PER_RUN (256 * KIB)
@@ -90,11 +91,11 @@ lcs_options(Session *s, Lcs *l)
 	return true;
 }
 
-/* lcs_fits -- may there be such a table?  Else that is answered. */
+/* lcs_fits -- may there be such a table?  Else that is answered.  No length is above 2^26: nothing overflows. */
 static bool
 lcs_fits(Session *s, uint64 a_len, uint64 b_len)
 {
-	if ((a_len + 1) * (b_len + 1) * sizeof(uint32) <= (uint64) set_max_value_size)
+	if ((a_len + 1) * (b_len + 1) * sizeof(uint32) <= TABLE_MAX)
 		return true;
 	reply_error(&s->out, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 	return false;
@@ -144,13 +145,32 @@ lcs_copy(Session *s, Lcs *l, TcopResult *result)
 	l->copied = true;
 	tcop__looked(s, 1, l->a.scan.exists);
 	tcop__looked(s, 2, l->b.scan.exists);
-	return lcs_fits(s, l->a.scan.len, l->b.scan.len);
+	return true;
 }
 
 static inline uint32 *
 row_of(const Lcs *l, uint32 i)
 {
 	return l->table + (uint64) i * (l->b.scan.len + 1);
+}
+
+/* lcs_begin -- false: the error is answered. */
+static bool
+lcs_begin(Session *s, Lcs *l)
+{
+	uint64		width = l->b.scan.len + 1;
+
+	if (!lcs_fits(s, l->a.scan.len, l->b.scan.len))
+		return false;
+	l->table = malloc((l->a.scan.len + 1) * width * sizeof(uint32));
+	if (l->table == NULL)
+	{
+		reply_error(&s->out, "ERR Insufficient memory, failed allocating transient memory for LCS");
+		return false;
+	}
+	memset(l->table, 0, width * sizeof(uint32));
+	l->row = 1;
+	return true;
 }
 
 /* lcs_fill -- a portion of the table; false: more to do. */
@@ -161,13 +181,6 @@ lcs_fill(Lcs *l)
 	uint32		b_len = (uint32) l->b.scan.len;
 	uint32		left = CELLS_PER_RUN;
 
-	if (l->table == NULL)
-	{
-		l->table = malloc(((uint64) a_len + 1) * ((uint64) b_len + 1) * sizeof(uint32));
-		Verify(l->table != NULL);
-		memset(l->table, 0, ((uint64) b_len + 1) * sizeof(uint32));
-		l->row = 1;
-	}
 	for (; l->row <= a_len; l->row++, l->column = 0)
 	{
 		const uint32 *above = row_of(l, l->row - 1);
@@ -310,6 +323,8 @@ tcop__lcs(Session *s)
 		return result;
 	if (!l->filled)
 	{
+		if (l->table == NULL && !lcs_begin(s, l))
+			return TCOP_DONE;
 		if (!lcs_fill(l))
 			return TCOP_AGAIN;
 		trace_begin(l);
