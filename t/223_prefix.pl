@@ -5,7 +5,8 @@
 # computed here, first in memory, then from disk alone, then with changes over what is on
 # disk; LPM while another connection changes its candidates in an order in which some
 # answers are never right; a hundred thousand keys deleted and renamed while others
-# are served; what is left after a start.
+# are served; transactions, snapshots, deadlines, events; kills in the middle; what is
+# left after a start.
 use Artery::Test;
 use Artery::Cluster;
 use Artery::SoakWire;
@@ -46,6 +47,17 @@ sub keys_are
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is_deeply([map { $_->[1] } @{$wire->command('KEYS', '*')->[1]}], [sort @want], $name);
 	return;
+}
+
+sub range { return @{Artery::SoakWire::plain($wire->command('RANGE', @_))} }
+
+# page -- of SCAN: (cursor, keys)
+sub page
+{
+	my ($connection, $cursor) = @_;
+	my $reply = $connection->command('SCAN', $cursor);
+	die "SCAN: $reply->[1]" if $reply->[0] eq '-';
+	return ($reply->[1][0][1], map { $_->[1] } @{$reply->[1][1][1]});
 }
 
 sub plain { return $wire->command(@_)->[1] }
@@ -344,6 +356,111 @@ subtest 'RENAMEPREFIX' => sub {
 	like($wire->command('RENAMEPREFIX', 'log/', 'gol/')->[1], qr/^ERR transaction too large \(\d+ bytes, maximum \d+\)$/, 'a transaction that is too large');
 	is(plain('COUNTPREFIX', 'log/'), $many, '... nothing has changed');
 	is(plain('COUNTPREFIX', 'gol/'), 0, '... at either place');
+};
+
+subtest 'in transactions' => sub {
+	fill(map { "p/$_" } 1 .. 5);
+	my $exec = sub {
+		my (@commands) = @_;
+		$wire->ok('MULTI');
+		$wire->ok(@$_) for @commands;
+		return $wire->command('EXEC');
+	};
+	my $reply = $exec->(['SET', 'p/6', 'x'], ['COUNTPREFIX', 'p/'], ['DELPREFIX', 'p/', 'LIMIT', 2], ['COUNTPREFIX', 'p/'], ['RENAMEPREFIX', 'p/', 'q/'],
+		['COUNTPREFIX', 'p/'], ['LPM', 'q/6/x'], ['LPM', 'p/1'], ['RANGE', '-', '+', 'PREFIX', 'q/'], ['SET', 'q/', 'dir'], ['LIST', 'DELIMITER', '/'],
+		['RANGE', '-', '+', 'WITHVALUES', 'WITHVERSIONS', 'COUNT', 3], ['LIST', 'PREFIX', 'q/', 'WITHVERSIONS'], ['SCAN', 0, 'COUNT', 2], ['KEYS', 'q/[45]'], ['LPM', 'q/6x', 'DELIMITER', '/']);
+	my @got = @{Artery::SoakWire::plain($reply)};
+	my ($version) = $wire->command('GETV', 'q/')->[1][1][1];
+	is_deeply([@got[1 .. 7]], [6, 2, 4, 4, 0, 'q/6', undef], 'each sees what was done before it');
+	is_deeply($got[8], [undef, [map { "q/$_" } 3 .. 6]], 'RANGE');
+	is_deeply($got[10], ['items', [], 'prefixes', ['q/'], 'next', undef], 'LIST hops');
+	is_deeply($got[11], ['(q/4', [['q/', 'dir', $version], ['q/3', 'vp/3', $version], ['q/4', 'vp/4', $version]]], 'versions are those of the commit');
+	is_deeply($got[12], ['items', [map { ["q/$_", $version] } '', 3 .. 6], 'prefixes', [], 'next', undef], '... in LIST, too');
+	is_deeply([$got[13][1], @got[14, 15]], [['q/', 'q/3'], ['q/4', 'q/5'], 'q/'], 'SCAN, KEYS, LPM');
+	keys_are('... and so it is', map { "q/$_" } '', 3 .. 6);
+	is((page($wire, $got[13][0]))[1], 'q/4', 'a cursor of a transaction is good behind it');
+	# an error in the middle leaves nothing of that command, and all of the others
+	$reply = $exec->(['SET', 'a', 1], ['RENAMEPREFIX', 'q/', 'y' x 4096], ['SET', 'b', 2]);
+	is_deeply([map { $_->[1] } @{$reply->[1]}], ['OK', 'ERR key is too long (4097 bytes, maximum 4096)', 'OK'], 'a refused RENAMEPREFIX within EXEC');
+	keys_are('... has done nothing', 'a', 'b', map { "q/$_" } '', 3 .. 6);
+	is($exec->(['ASSERT', 'EMPTY', 'a'], ['RENAMEPREFIX', 'q/', 'a'])->[1], undef, 'ASSERT EMPTY refuses a place that is taken');
+	keys_are('... nothing has changed', 'a', 'b', map { "q/$_" } '', 3 .. 6);
+	is_deeply(Artery::SoakWire::plain($exec->(['ASSERT', 'EMPTY', 'r/'], ['RENAMEPREFIX', 'q/', 'r/'])), ['OK', 5], '... and lets one be that is not');
+	# one moment: each key is at one of the two places
+	$other->queue(join '', map { (encode('RENAMEPREFIX', 'r/', 's/'), encode('RENAMEPREFIX', 's/', 'r/')) } 1 .. 300);
+	my ($done, %there) = (0);
+	while ($done < 600)
+	{
+		$there{$wire->command('EXISTS', 'r/3', 's/3')->[1]}++;
+		$there{(grep { $_ ne '0' } map { $_->[1] } @{$exec->(['COUNTPREFIX', 'r/'], ['COUNTPREFIX', 's/'])->[1]})[0]}++;
+		$other->turn(0);
+		$done += $other->parsed;
+	}
+	is_deeply([sort keys %there], [1, 5], 'RENAMEPREFIX against readers: ' . join ', ', map { "$_: $there{$_}" } sort keys %there);
+	# a snapshot
+	$other->ok('SET', 'r/9', 'before');
+	$wire->ok('SNAPSHOT', 'OPEN');
+	$other->command('RENAMEPREFIX', 'r/', 't/');
+	is_deeply([plain('COUNTPREFIX', 'r/'), plain('COUNTPREFIX', 't/'), plain('LPM', 'r/9x'), plain('LPM', 't/9x')], [6, 0, 'r/9', undef], 'a snapshot sees the old names');
+	is((range('-', '+', 'PREFIX', 'r/'))[1][4], 'r/6', '... in RANGE');
+	$wire->ok('SNAPSHOT', 'CLOSE');
+	is_deeply([plain('COUNTPREFIX', 'r/'), plain('COUNTPREFIX', 't/'), plain('LPM', 'r/9x'), plain('LPM', 't/9x')], [0, 6, undef, 't/9'], '... and then the new ones');
+};
+
+subtest 'deadlines and events' => sub {
+	fill();
+	$wire->ok('SET', 'd/stays', 1, 'EX', 1000);
+	$wire->ok('SET', 'd/goes', 1, 'PX', 1);
+	$wire->ok('SET', 'd', 1);
+	poll_until(sub { !$wire->command('EXISTS', 'd/goes')->[1] }) or die 'it never expires';
+	is(plain('LPM', 'd/goes/x'), 'd', 'LPM passes over what has expired');
+	is(plain('COUNTPREFIX', 'd/'), 1, 'COUNTPREFIX, too');
+	is(plain('RENAMEPREFIX', 'd/', 'e/'), 1, 'RENAMEPREFIX leaves it');
+	my $left = plain('TTL', 'e/stays');
+	ok($left > 900 && $left <= 1000, "... and a deadline goes with its key: $left s");
+	$wire->ok('SET', 'd/soon', 1, 'PX', 1);
+	poll_until(sub { !$wire->command('EXISTS', 'd/soon')->[1] }) or die 'it never expires';
+	is(plain('DELPREFIX', 'd/'), 0, 'DELPREFIX does not count it');
+	$wire->ok('CONFIG', 'SET', 'notify-keyspace-events', 'EAn');
+	my $listener = Artery::SoakWire->connect($node->socket_path);
+	$listener->command('PSUBSCRIBE', '__keyevent@0__:*');
+	$wire->ok('MSET', 'm/1', 1, 'm/2', 2);
+	is(plain('RENAMEPREFIX', 'm/', 'n/'), 2, 'RENAMEPREFIX');
+	is(plain('DELPREFIX', 'n/'), 2, 'DELPREFIX');
+	is($wire->command('RENAMEPREFIX', 'e/', 'y' x 4096)->[0], '-', 'one that is refused');
+	$wire->ok('SET', 'last', 1);
+	my @events;
+	while (my $message = $listener->reply(10))
+	{
+		my (undef, undef, $channel, $key) = map { $_->[1] } @{$message->[1]};
+		push @events, $channel =~ s/.*://r . " $key";
+		last if $events[-1] eq 'set last';
+	}
+	is_deeply([grep { !/ (?:last|m\/\d)$/ || /rename/ } @events], [(map { ("new n/$_", "rename_from m/$_", "rename_to n/$_") } 1, 2), 'del n/1', 'del n/2'], 'their events')
+		or diag(join ', ', @events);
+	$wire->ok('CONFIG', 'SET', 'notify-keyspace-events', '');
+};
+
+subtest 'killed in the middle' => sub {
+	my @keys = map { sprintf 'old/%05d', $_ } 1 .. 20_000;
+	my %found;
+	for my $round (1 .. 3)
+	{
+		fill(@keys);
+		$wire->ok('CLIENT', 'DURABILITY', 'immediate');
+		$wire->ok('SET', 'mark', $round);
+		$wire->queue(encode('RENAMEPREFIX', 'old/', 'new/'))->turn(0, 1);
+		# in the middle, or as soon as it is answered
+		my $answered = $wire->reply((0.02, 0.15, 30)[$round - 1]);
+		$node->kill9;
+		$node->start;
+		both();
+		my ($old, $new) = (plain('COUNTPREFIX', 'old/'), plain('COUNTPREFIX', 'new/'));
+		$found{$old ? 'old' : 'new'}++;
+		is_deeply([sort { $a <=> $b } $old, $new], [0, 20_000], "round $round: all of them, $old at the old place and $new at the new one");
+		is(plain('DBSIZE'), 20_001, '... and no other');
+		is($old, 0, '... as it was answered') if $answered;
+	}
 };
 
 $node->stop('fast');
