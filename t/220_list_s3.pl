@@ -5,7 +5,8 @@
 # what it shows.  A bucket is a database; PREFIX, DELIMITER, AFTER, TOKEN and COUNT are
 # prefix, delimiter, start-after, continuation-token and max-keys.  Not taken over: owner,
 # dates and ACLs, which do not exist here, and url encoding: keys are bytes.  Then seeded
-# keys of all byte values against a listing computed here, page by page.
+# keys of all byte values against a listing computed here, page by page: in memory, from
+# disk, and from both.  Then what a rolled-up prefix costs, dead or alive.
 use Artery::Test;
 use Artery::Cluster;
 use Artery::SoakWire;
@@ -14,7 +15,7 @@ use Test::More;
 my $seed = test_seed();
 srand($seed);
 my $node = Artery::Cluster->new('list');
-$node->init(workers => 2, durability => 'none', wal_buffers => '32MB');
+$node->init(workers => 2, durability => 'none', wal_buffers => '32MB', prewarm => 'off');
 $node->start;
 my $wire = Artery::SoakWire->connect($node->socket_path);
 sub encode { return Artery::SoakWire::encode(@_) }
@@ -189,32 +190,50 @@ subtest 'against a listing computed here' => sub {
 		my @gone = grep { rand() < 0.3 } sort keys %keys;
 		$wire->ok('DEL', @gone) if @gone;
 		delete @keys{@gone};
-		my @sorted = sort keys %keys;
-		my $wrong = 0;
-		for (1 .. 150)
+		for my $where ('in memory', 'on disk', 'on both')
 		{
-			my $prefix = rand() < 0.5 ? '' : substr $sorted[rand @sorted], 0, rand 4;
-			my $delimiter = rand() < 0.2 ? '' : join '', map { $letters[rand @letters] } 1 .. (rand() < 0.8 ? 1 : 2);
-			my $after = rand() < 0.5 ? undef : rand() < 0.5 ? $sorted[rand @sorted] : join '', map { $letters[rand @letters] } 1 .. rand 6;
-			my $count = 1 + int rand 40;
-			my @want = oracle(\@sorted, $prefix, $delimiter, $after);
-			my @got;
-			my ($pages, $token) = (0);
-			do {
-				my ($items, $prefixes, $next) = list('PREFIX', $prefix, 'DELIMITER', $delimiter, 'COUNT', $count,
-					defined $after ? ('AFTER', $after) : (), defined $token ? ('TOKEN', $token) : ());
-				# on the wire they stand apart; together they are in byte order
-				push @got, sort { substr($a, 1) cmp substr($b, 1) } (map { "k$_" } @$items), (map { "p$_" } @$prefixes);
-				$wrong++ if defined $next ? @$items + @$prefixes != $count : 0;
-				$token = $next;
-			} while (defined $token && $pages++ < 500);
-			if (join("\n", @got) ne join("\n", @want))
+			if ($where eq 'on disk')
 			{
-				$wrong++;
-				diag(sprintf 'seed %s: prefix %s delimiter %s after %s count %d', $seed, map { defined $_ ? unpack('H*', $_) : 'none' } $prefix, $delimiter, $after, $count) if $wrong < 4;
+				$wire->command('CHECKPOINT');
+				$node->restart('fast');
+				$wire = Artery::SoakWire->connect($node->socket_path);
 			}
+			if ($where eq 'on both')
+			{
+				my @new = map { join '', map { $letters[rand @letters] } 1 .. rand 9 } 1 .. 150;
+				$wire->ok('SET', $_, $_) for @new;
+				@keys{@new} = ();
+				my @some = grep { rand() < 0.2 } sort keys %keys;
+				$wire->ok('DEL', @some) if @some;
+				delete @keys{@some};
+			}
+			my @sorted = sort keys %keys;
+			my $wrong = 0;
+			for (1 .. 150)
+			{
+				my $prefix = rand() < 0.5 ? '' : substr $sorted[rand @sorted], 0, rand 4;
+				my $delimiter = rand() < 0.2 ? '' : join '', map { $letters[rand @letters] } 1 .. (rand() < 0.8 ? 1 : 2);
+				my $after = rand() < 0.5 ? undef : rand() < 0.5 ? $sorted[rand @sorted] : join '', map { $letters[rand @letters] } 1 .. rand 6;
+				my $count = 1 + int rand 40;
+				my @want = oracle(\@sorted, $prefix, $delimiter, $after);
+				my @got;
+				my ($pages, $token) = (0);
+				do {
+					my ($items, $prefixes, $next) = list('PREFIX', $prefix, 'DELIMITER', $delimiter, 'COUNT', $count,
+						defined $after ? ('AFTER', $after) : (), defined $token ? ('TOKEN', $token) : ());
+					# on the wire they stand apart; together they are in byte order
+					push @got, sort { substr($a, 1) cmp substr($b, 1) } (map { "k$_" } @$items), (map { "p$_" } @$prefixes);
+					$wrong++ if defined $next ? @$items + @$prefixes != $count : 0;
+					$token = $next;
+				} while (defined $token && $pages++ < 500);
+				if (join("\n", @got) ne join("\n", @want))
+				{
+					$wrong++;
+					diag(sprintf 'seed %s: prefix %s delimiter %s after %s count %d', $seed, map { defined $_ ? unpack('H*', $_) : 'none' } $prefix, $delimiter, $after, $count) if $wrong < 4;
+				}
+			}
+			is($wrong, 0, length($alphabet) . ' letters, ' . @sorted . " keys, 150 listings in pages, $where");
 		}
-		is($wrong, 0, length($alphabet) . ' letters, ' . @sorted . ' keys, 150 listings in pages');
 	}
 };
 
@@ -236,5 +255,26 @@ subtest 'a rolled-up prefix costs no more for what lies below it' => sub {
 	cmp_ok($rolled, '<', $flat / 10, sprintf('rolled up: %.0f us; all 40,000 keys: %.0f us', 1e6 * $rolled, 1e6 * $flat));
 };
 
+subtest 'what is deleted or has expired is walked over, in bounded steps' => sub {
+	$wire->ok('FLUSHALL');
+	my @keys = map { sprintf 'dead/%06d', $_ } 1 .. 100_000;
+	while (my @some = splice @keys, 0, 5000)
+	{
+		# every second one expires, the others are deleted
+		$wire->queue(join '', map { (encode('SET', $_, 'x', 'PX', 1), encode('SET', "$_.d", 'x'), encode('DEL', "$_.d")) } @some);
+		$wire->replies(3 * @some);
+	}
+	$wire->ok('SET', 'dead', 'x');
+	$wire->ok('SET', 'live/1', 'x');
+	my $small = Artery::SoakWire->connect($node->socket_path);
+	$wire->queue(encode('LIST', 'DELIMITER', '/'))->turn(0, 1);
+	my ($reply, $answers) = (undef, 0);
+	until (($reply) = $wire->parsed(1)) { $small->command('GET', 'live/1'); $answers++; $wire->turn(0) }
+	is_deeply([map { Artery::SoakWire::plain($_) } @{$reply->[1]}[1, 3]], [['dead'], ['live/']], "nothing lives there; $answers answers to others meanwhile");
+	$wire->ok('SET', 'dead/zzz', 'x');
+	listing_is('... but one', ['DELIMITER', '/'], ['dead'], ['dead/', 'live/']);
+};
+
 $node->stop('fast');
+unlike($node->log_content, qr/PANIC|FATAL|assertion/, 'nothing alarming in the log');
 done_testing;

@@ -14,6 +14,17 @@
  * it comes.  What a frozen node shows was in force when it was frozen, which is
  * after the frame was made, hence after the walk began.
  *
+ * In which order the slots of a N16 come is found out once.  A slot keeps its key byte,
+ * and one that got it later holds nothing that was there throughout.  Leaves are
+ * found some time before they are returned: what is returned was in force when it was found,
+ * which is within the walk as well.
+ *
+ * A hop leaves out the keys with a prefix (of 'len' bytes) from the one returned last on.
+ * The frames are the way to the leaf found last.  If that has the prefix, every
+ * frame whose keys have len bytes in common has nothing but such keys, and goes.  In the
+ * frame above, what comes next differs from the prefix in a byte before len.  If the
+ * leaf found last lacks the prefix, the walk is beyond it already.
+ *
  * Why a dirty walk passes over nothing that is dirty.  Its caller has waited until
  * completed >= cut, so every leaf with lsn <= cut was published before the walk, and
  * every node then on the way to it raised before that (art_change.c).  Each node
@@ -578,11 +589,7 @@ load_siblings(const ArtCursor *c, const ArtFrame *f)
 	return count;
 }
 
-/*
- * art_hop -- the frames are the way to the leaf found last.  If that has the prefix,
- * then all below a frame have it whose keys have 'len' bytes in common, and none
- * of what is still to come below another frame: there the next byte is another one.
- */
+/* art_hop -- see above. */
 void
 art_hop(ArtCursor *c, const void *prefix, uint32 len)
 {
