@@ -27,7 +27,8 @@
  *                 fewer than commit_siblings other replies are due: a lone
  *                 committer never waits
  *   WAL_PERIODIC  half of wal_flush_interval after it was asked for: the other
- *                 half is for the device
+ *                 half is for the device; so does what others have written, while
+ *                 somebody sleeps until it is flushed who has not asked (change feed)
  *   pressure      more than half of the ring is not flushed, or somebody is
  *                 parked for space
  *
@@ -352,20 +353,28 @@ flush_upto(Lsn to)
 
 /* ---- when ---- */
 
-/* replies_due -- parked replies of all processes; *for_space: is somebody parked for room in the log? */
+/*
+ * replies_due -- parked replies of all processes; *for_space: is somebody parked for
+ * room in the log?  *waited: the least position that a sleeping process waits for.
+ */
 static uint64
-replies_due(bool *for_space)
+replies_due(bool *for_space, Lsn *waited)
 {
 	uint64		sum = 0;
 
 	*for_space = false;
+	*waited = UINT64_MAX;
 	for (uint32 i = 0; i < proc_slot_count; i++)
 	{
 		ProcSlot   *slot = proc_slot(i);
+		Lsn			lsn;
 
 		sum += atomic_load_explicit(&slot->wait_count, memory_order_relaxed);	/* relaxed: a figure */
-		if (atomic_load_explicit(&slot->wait_lsn, memory_order_seq_cst) == 1)	/* seq_cst [wal-wait] */
+		lsn = atomic_load_explicit(&slot->wait_lsn, memory_order_seq_cst);	/* seq_cst [wal-wait] */
+		if (lsn == 1)
 			*for_space = true;
+		else if (lsn != 0 && lsn < *waited)
+			*waited = lsn;
 	}
 	return sum;
 }
@@ -403,6 +412,7 @@ decide(Lsn flushed, Lsn completed, Lsn insert, bool stopping, int64 *sleep_us)
 	Lsn			now = atomic_load_explicit(&wal_shared->wanted, memory_order_seq_cst);
 	Lsn			group = atomic_load_explicit(&wal_shared->wanted_group, memory_order_seq_cst);
 	Lsn			periodic = atomic_load_explicit(&wal_shared->wanted_periodic, memory_order_seq_cst);
+	Lsn			waited;
 	bool		for_space;
 	uint64		replies;
 	int64		left;
@@ -414,7 +424,7 @@ decide(Lsn flushed, Lsn completed, Lsn insert, bool stopping, int64 *sleep_us)
 		return insert;
 	if (now > flushed)
 		return Min(now, insert);
-	replies = replies_due(&for_space);
+	replies = replies_due(&for_space, &waited);
 	if (for_space || insert - flushed > wal_shared->ring_size / 2)
 		return insert;
 	*sleep_us = Min(*sleep_us, PRESSURE_LOOK_US);
@@ -425,6 +435,9 @@ decide(Lsn flushed, Lsn completed, Lsn insert, bool stopping, int64 *sleep_us)
 			return Min(group, insert);
 		*sleep_us = Min(*sleep_us, left);
 	}
+	/* who waits for changes has asked for nothing, for he does not know what will come: it comes as if it were periodic */
+	if (waited <= insert && waited > Max(group, periodic))
+		periodic = insert;
 	if (periodic > flushed)
 	{
 		left = wait_left(&writer.periodic_since_us, (uint64) set_wal_flush_interval * 500);
