@@ -46,6 +46,10 @@ my @known = (
 		'a cursor is the number that SCAN gave; Redis reads it with strtoul, which takes signs, zeros and a NUL, and takes any number'
 	],
 	[
+		'lcs', sub { lc $_[0][0] eq 'lcs' && $_[1] =~ /\A-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n/ },
+		'the bound of LCS is that of values, which is lower here'
+	],
+	[
 		'refcount', sub { uc "@{$_[0]}[0, 1]" eq 'OBJECT REFCOUNT' && $_[1] eq ":1\r\n" && $_[2] =~ /\A:\d+\r\n\z/ },
 		'Redis shares small integers between keys, and values with the queue of MULTI; artery shares nothing'
 	],
