@@ -281,6 +281,19 @@ subtest 'DEBUG' => sub {
 	is($wire->command('DEBUG', 'DIGEST')->[1], $digest, '... back again');
 	like(shown($wire->command('DEBUG', 'OBJECT', 'k8')), qr/^Value at:\S+ refcount:1 encoding:int serializedlength:1 /, 'OBJECT');
 	like(shown($wire->command('DEBUG', 'HELP')), qr/SLEEP <seconds>/, 'HELP');
+	# expired keys: absent at once, deleted only while that is allowed
+	is(shown($wire->command('DEBUG', 'SET-ACTIVE-EXPIRE', 0)), 'OK', 'SET-ACTIVE-EXPIRE 0');
+	my $expired = sub { return $wire->info('stats')->{expired_keys} };
+	my $before = $expired->();
+	$wire->command('PSETEX', "gone$_", 20, 1) for 1 .. 50;
+	$wire->command('SET', 'later', 1, 'EX', 5000);
+	my $keys = $wire->info('keyspace')->{db0};
+	like($keys, qr/,expires=\d+,avg_ttl=\d+$/, 'INFO keyspace tells of deadlines');
+	ok(poll_until(sub { !grep { shown($wire->command('EXISTS', "gone$_")) ne ':0' } 1 .. 50 }), 'expired keys are not there');
+	is($expired->(), $before, '... and yet not deleted');
+	is(shown($wire->command('DEBUG', 'SET-ACTIVE-EXPIRE', 1)), 'OK', 'SET-ACTIVE-EXPIRE 1');
+	ok(poll_until(sub { $expired->() >= $before + 50 }), '... they are deleted');
+	like($wire->info('keyspace')->{db0}, qr/,expires=1,avg_ttl=49\d{5}$/, 'one deadline is left');
 };
 
 subtest 'memory' => sub {

@@ -13,7 +13,9 @@
 #include "storage/ipc/proc.h"
 #include "storage/ipc/segment.h"
 #include "storage/mem/heap.h"
+#include "utils/clock.h"
 #include "utils/elog.h"
+#include "utils/latency.h"
 
 void
 expirer_main(void)
@@ -25,6 +27,7 @@ expirer_main(void)
 	for (;;)
 	{
 		int64		sleep_us;
+		uint64		begun_us = clock_mono_us();
 
 		latch_reset();
 		proc_heartbeat();
@@ -33,6 +36,7 @@ expirer_main(void)
 			break;
 		elog_doing("deleting what has expired");
 		sleep_us = store_expire_step();
+		latency_add(LATENCY_EXPIRE_CYCLE, clock_mono_us() - begun_us);
 		mem_keep_ahead();
 		if (sleep_us == 0)
 			continue;

@@ -152,7 +152,7 @@ spec_flags(const Command *c, uint32 i, char *to, size_t size)
 	return to;
 }
 
-/* spec_count -- key specifications: one for all keys, or one for each of a few. */
+/* spec_count -- key specifications: one for all keys, or one for each of the first and one for the others. */
 static uint32
 spec_count(const Command *c)
 {
@@ -164,9 +164,10 @@ spec_count(const Command *c)
 }
 
 static void
-reply_key_spec(Output *o, const Command *c, uint32 i, bool alone)
+reply_key_spec(Output *o, const Command *c, uint32 i, bool is_last)
 {
-	int			last = c->last_key < 0 ? c->last_key : c->last_key - c->first_key;
+	int			first = c->first_key + (int) i * c->key_step;
+	int			last = c->last_key < 0 ? c->last_key : c->last_key - first;
 	char		flags[128];
 
 	reply_map(o, 3);
@@ -179,7 +180,7 @@ reply_key_spec(Output *o, const Command *c, uint32 i, bool alone)
 	reply_text(o, "spec");
 	reply_map(o, 1);
 	reply_text(o, "index");
-	reply_int(o, c->first_key + (int) i * c->key_step);
+	reply_int(o, first);
 	reply_text(o, "find_keys");
 	reply_map(o, 2);
 	reply_text(o, "type");
@@ -187,9 +188,9 @@ reply_key_spec(Output *o, const Command *c, uint32 i, bool alone)
 	reply_text(o, "spec");
 	reply_map(o, 3);
 	reply_text(o, "lastkey");
-	reply_int(o, alone ? last : 0);
+	reply_int(o, is_last ? last : 0);
 	reply_text(o, "keystep");
-	reply_int(o, alone ? c->key_step : 1);
+	reply_int(o, is_last ? c->key_step : 1);
 	reply_text(o, "limit");
 	reply_int(o, 0);
 }
@@ -201,7 +202,7 @@ reply_key_specs(Output *o, const Command *c)
 
 	reply_set(o, count);
 	for (uint32 i = 0; i < count; i++)
-		reply_key_spec(o, c, i, count == 1);
+		reply_key_spec(o, c, i, i + 1 == count);
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include <sha2.h>
 
+#include "access/store/expire.h"
 #include "tcop/tcop_internal.h"
 #include "utils/clock.h"
 #include "utils/settings.h"
@@ -107,7 +108,7 @@ static TcopResult
 debug_digest(Session *s)
 {
 	DigestJob  *job = s->state;
-	TcopResult	result;
+	TcopResult	result = TCOP_DONE;
 	char		text[2 * DIGEST_BYTES + 1];
 
 	if (job == NULL)
@@ -160,7 +161,7 @@ debug_digest_value(Session *s)
 	{
 		StoreKey	key;
 		Digest		d;
-		TcopResult	result;
+		TcopResult	result = TCOP_DONE;
 		char		text[2 * DIGEST_BYTES + 1];
 
 		if (s->argv[s->step].len > KEY_USER_MAX)
@@ -191,6 +192,17 @@ debug_reload(Session *s)
 }
 
 static TcopResult
+debug_set_active_expire(Session *s)
+{
+	int64		on;
+
+	/* as Redis: what is no number is 0, any but 0 is on */
+	store_expire_set_active(number_parse(s->argv[2].data, s->argv[2].len, &on) && on != 0);
+	reply_ok(&s->out);
+	return TCOP_DONE;
+}
+
+static TcopResult
 debug_error(Session *s)
 {
 	reply_error(&s->out, "%.*s", (int) Min((size_t) 512, s->argv[2].len), (const char *) s->argv[2].data);
@@ -207,6 +219,7 @@ debug_help(Session *s)
 		"ERROR <string>", "    Answer this error.",
 		"OBJECT <key>", "    What is known of a key.",
 		"RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "    Make a checkpoint; what would be loaded after a restart is what is there.",
+		"SET-ACTIVE-EXPIRE <0|1>", "    Whether keys whose time has passed are deleted by themselves; they are not there all the same.",
 		"SLEEP <seconds>", "    Answer after this time; other clients are served.",
 		"HELP", "    Print this help.",
 	};
@@ -229,6 +242,7 @@ static const struct
 	{"digest-value", 2, UINT32_MAX, debug_digest_value},
 	{"object", 3, 4, tcop__debug_object},
 	{"reload", 2, UINT32_MAX, debug_reload},
+	{"set-active-expire", 3, 3, debug_set_active_expire},
 	{"error", 3, 3, debug_error},
 	{"help", 2, 2, debug_help},
 };

@@ -22,6 +22,7 @@
 #include "storage/ipc/segment.h"
 #include "storage/mem/heap.h"
 #include "tcop/stats.h"
+#include "tcop/sub_table.h"
 #include "tcop/tcop_internal.h"
 #include "tcop/text.h"
 #include "utils/clock.h"
@@ -289,10 +290,24 @@ info_persistence(Session *s, Text *t)
 	add(t, "%s", persistence_absent);
 }
 
+/* names_listened -- channels or patterns, as each worker has them: one that clients of two workers listen to counts twice. */
+static uint64
+names_listened(SubKind kind)
+{
+	uint64		sum = 0;
+
+	for (uint32 i = 0; i < sub_table->workers; i++)
+		sum += atomic_load_explicit(&sub_table->worker[i].names[kind], memory_order_relaxed);	/* relaxed: for people */
+	return sum;
+}
+
 static void
 info_stats(Session *s, Text *t)
 {
+	StoreFigures figures;
+
 	(void) s;
+	store_figures(&figures);
 	add(t, "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n",
 		(ull) stats_sum(STAT_CONNECTIONS), (ull) stats_sum(STAT_COMMANDS),
 		(ull) stats_level(offsetof(StatsWorker, ops_per_second)));
@@ -303,11 +318,15 @@ info_stats(Session *s, Text *t)
 		(double) stats_level(offsetof(StatsWorker, output_per_second)) / 1024);
 	add(t, "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n",
 		(ull) stats_sum(STAT_REJECTED));
-	add(t, "expired_keys:0\r\nevicted_keys:0\r\nevicted_clients:0\r\nclient_query_buffer_limit_disconnections:%llu\r\n"
+	add(t, "expired_keys:%llu\r\nexpired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nexpire_cycle_cpu_milliseconds:0\r\n",
+		(ull) figures.expired);
+	add(t, "evicted_keys:0\r\nevicted_clients:0\r\nclient_query_buffer_limit_disconnections:%llu\r\n"
 		"client_output_buffer_limit_disconnections:%llu\r\n",
 		(ull) stats_sum(STAT_QUERY_LIMIT), (ull) stats_sum(STAT_OUTPUT_LIMIT));
-	add(t, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n",
-		(ull) stats_sum(STAT_HITS), (ull) stats_sum(STAT_MISSES));
+	add(t, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%llu\r\npubsub_patterns:%llu\r\n"
+		"pubsubshard_channels:%llu\r\nlatest_fork_usec:0\r\n",
+		(ull) stats_sum(STAT_HITS), (ull) stats_sum(STAT_MISSES), (ull) names_listened(SUB_CHANNEL),
+		(ull) names_listened(SUB_PATTERN), (ull) names_listened(SUB_SHARD));
 	add(t, "total_error_replies:%llu\r\n%s", (ull) stats_sum(STAT_ERRORS_ALL), stats_absent);
 }
 
@@ -402,7 +421,12 @@ info_keyspace(Session *s, Text *t)
 		uint64		keys = store_count(db, &s->gate);
 
 		if (keys > 0)
-			add(t, "db%u:keys=%llu,expires=0,avg_ttl=0\r\n", db, (ull) keys);
+		{
+			uint64		ttl_ms;
+			uint64		expires = store_deadlines(db, &ttl_ms);
+
+			add(t, "db%u:keys=%llu,expires=%llu,avg_ttl=%llu\r\n", db, (ull) keys, (ull) Min(expires, keys), (ull) ttl_ms);
+		}
 	}
 }
 

@@ -16,7 +16,8 @@
 #define LATENCY_EVENT_LIST(LATENCY_EVENT) \
 	LATENCY_EVENT(COMMAND, "command", "SLOWLOG GET tells which commands took long, waiting for pages of disk and for memory included; CLIENT LIST tells what is being asked now.") \
 	LATENCY_EVENT(FAST_COMMAND, "fast-command", "Commands on single keys took long: look for a busy processor, for keys that had to come from disk (memory_limit), for memory that was short (write_delay_us in INFO).") \
-	LATENCY_EVENT(AOF_FSYNC_ALWAYS, "aof-fsync-always", "The log took long to become durable: the disk is slow or busy. wal_flush_us_histogram in INFO shows all flushes; durability periodic does not wait for them.")
+	LATENCY_EVENT(AOF_FSYNC_ALWAYS, "aof-fsync-always", "The log took long to become durable: the disk is slow or busy. wal_flush_us_histogram in INFO shows all flushes; durability periodic does not wait for them.") \
+	LATENCY_EVENT(EXPIRE_CYCLE, "expire-cycle", "The expirer took long over one portion of keys: it waited for the disk or for room in the log. No client waits for it; keys whose time has passed are absent all the same.")
 
 typedef enum LatencyEvent
 {

@@ -30,10 +30,11 @@ my $WAIT         = 60;
 # artery refuses these within MULTI: they change the map of databases, which a transaction's record cannot do
 # (flushdb, swapdb); and EXEC runs its commands before it knows whether a watched key has changed: what they
 # do to the connection is taken back for SELECT and HELLO, but not for CLIENT SETNAME
-our $NOT_QUEUED = qr/\A(flushdb|swapdb|client|keys|scan|randomkey)\z/;
+our $NOT_QUEUED = qr/\A(flushdb|swapdb|client)\z/;
 # WATCH looks at versions: a key that was not there, was made and went with its whole database is as if it
-# had never been, and EXEC goes on, where Redis refuses.  So these are made only while nobody watches.
-my $WHOLE_DATABASE = qr/\A(flushdb|swapdb)\z/;
+# had never been, and EXEC goes on, where Redis refuses.  And a BITFIELD whose writes all fail makes a value of
+# zeros, which is a change here, while Redis does not tell watchers.  So these are made only while nobody watches.
+my $NOT_WATCHED = qr/\A(flushdb|swapdb|bitfield)\z/;
 
 # ---- intended differences: [name, sub (\@command, $artery, $redis) -> true if it is this one, reason] ----
 my @known = (
@@ -180,6 +181,19 @@ sub expire_options { return chance(0.5) ? () : chance(0.9) ? pick('NX', 'XX', 'G
 
 sub bit_range { return chance(0.3) ? () : (small(), small(), chance(0.5) ? () : pick('BYTE', 'BIT', 'byte', 'BOGUS')) }
 sub bit_offset { return chance(0.85) ? int rand 200 : chance(0.5) ? int rand 40_000 : pick(-1, 'x', 4294967296, '99999999999999999999') }
+sub bit_type { return chance(0.95) ? pick('u', 'i') . (1 + int rand 63) : pick('u64', 'i64', 'i65', 'u0', 'x8', 'u', '') }
+sub field_offset { return chance(0.7) ? int rand 200 : chance(0.8) ? '#' . int rand 20 : pick('-1', '#-1', 'x', '#', '', '4294967296') }
+
+# field_value -- not near the least number: there Redis computes the distance to a field's bound beyond 64 bits
+sub field_value { my $n = number(); return $n =~ /\A-\d{19}/ ? -1 : $n }
+
+sub bit_field_part
+{
+	my $r = rand;
+	return $r < 0.3 ? ('GET', bit_type(), field_offset()) : $r < 0.6 ? ('SET', bit_type(), field_offset(), field_value()) : $r < 0.85 ? ('INCRBY', bit_type(), field_offset(), field_value())
+		: ('OVERFLOW', chance(0.95) ? pick('WRAP', 'SAT', 'FAIL') : 'BOGUS');
+}
+
 sub patterns { return pick('*', 'a', '[a-c]', 'k*', '?', '/p/*', '*:[12]', '', '\\a', '[^a]', "*\xff*") }
 
 # weight, name, words
@@ -197,6 +211,8 @@ sub _choices
 		[10, 'lcs', sub { (key(), key(), chance(0.4) ? () : shuffled(map { [@$_] } grep { chance(0.4) } ['LEN'], ['IDX'], ['WITHMATCHLEN'], ['MINMATCHLEN', chance(0.9) ? int rand 5 : pick(@BAD)])) }],
 		[10, 'setbit', sub { (key(), bit_offset(), chance(0.9) ? int rand 2 : pick(2, -1, 'x')) }], [8, 'getbit', sub { (key(), bit_offset()) }],
 		[8, 'bitcount', sub { (key(), bit_range()) }], [10, 'bitpos', sub { (key(), chance(0.9) ? int rand 2 : pick(2, 'x'), chance(0.3) ? () : (small(), chance(0.4) ? () : (small(), chance(0.4) ? () : pick('BYTE', 'BIT', 'BOGUS')))) }],
+		[8, 'bitop', sub { (chance(0.97) ? pick('AND', 'OR', 'XOR', 'NOT') : 'BOGUS', key(), chance(0.3) ? key() : keys_some()) }],
+		[10, 'bitfield', sub { (key(), map { bit_field_part() } 0 .. rand 4) }], [3, 'bitfield_ro', sub { (key(), map { chance(0.95) ? ('GET', bit_type(), field_offset()) : bit_field_part() } 0 .. rand 3) }],
 		[12, 'del', sub { keys_some() }], [6, 'unlink', sub { keys_some() }], [8, 'exists', sub { keys_some() }], [4, 'touch', sub { keys_some() }], [4, 'type', sub { key() }],
 		[8, 'rename', sub { (key(), key()) }], [6, 'renamenx', sub { (key(), key()) }], [10, 'copy', sub { (key(), key(), shuffled(map { [@$_] } grep { chance(0.4) } ['DB', chance(0.9) ? int rand $DATABASES : pick(16, -1, 'x')], ['REPLACE'])) }],
 		[8, 'move', sub { (key(), chance(0.9) ? int rand $DATABASES : pick(16, -1, 'x')) }], [2, 'swapdb', sub { map { chance(0.95) ? int rand $DATABASES : pick(16, -1, 'x') } 1 .. 2 }],
@@ -235,7 +251,7 @@ sub one
 		@words = ($choice->[1], $choice->[2]->($self));
 		# a sub-command that artery does not have (yet) is not made
 	} while (@words > 1 && $self->{commands}{redis}{lc "$words[0]|$words[1]"} && !$self->{commands}{artery}{lc "$words[0]|$words[1]"}
-		|| $queued && $choice->[1] =~ $NOT_QUEUED || $choice->[1] =~ $WHOLE_DATABASE && grep { $_->{watches} } @{$self->{connection}});
+		|| $queued && $choice->[1] =~ $NOT_QUEUED || $choice->[1] =~ $NOT_WATCHED && grep { $_->{watches} } @{$self->{connection}});
 	$self->{now}{watches} = 1 if $choice->[1] eq 'watch';
 	$self->{now}{watches} = 0 if $choice->[1] eq 'unwatch' && !$queued;
 	$self->{used}{$choice->[1]}++;
@@ -243,7 +259,7 @@ sub one
 	if (chance(0.04) && @words > 1 && $choice->[1] !~ /\A(slowlog|latency|client|config|debug|memory|acl|command|function)\z/)
 	{
 		my $r = rand;
-		if ($r < 0.35) { pop @words }
+		if ($choice->[1] eq 'bitfield' || $r < 0.35) { pop @words }
 		elsif ($r < 0.6) { push @words, pick(@BAD) }
 		elsif ($r < 0.9) { $words[1 + int rand(@words - 1)] = pick(@BAD) }
 		else { @words = ($words[0]) }
