@@ -19,6 +19,7 @@ srand(test_seed());
 cmp_ok(scalar @steps, '>', 20, 'fault points are listed');
 
 my (%acked, %sent);
+my @group = map { "group$_" } 1 .. 3;
 
 # write_until_cut: acknowledged writes until the server goes away, or a few MB are written
 sub write_until_cut
@@ -26,6 +27,20 @@ sub write_until_cut
 	my $client = $node->try_connect or return 'no connection';
 	for my $turn (1 .. 350)
 	{
+		# now and then three keys in one transaction, with one value
+		if ($turn % 8 == 0)
+		{
+			my $value = "$turn:" . ('t' x int rand 500);
+			@sent{@group} = ($value) x @group;
+			$client->send('MULTI');
+			$client->send('SET', $_, $value) for @group;
+			$client->send('EXEC');
+			my @replies = map { my $r = eval { $client->recv }; return 'cut' unless defined $r; $r } 1 .. @group + 2;
+			next unless ref $replies[-1] eq 'ARRAY';	# -LOADING, or not committed
+			@acked{@group} = ($value) x @group;
+			delete @sent{@group};
+			next;
+		}
 		my $key   = 'k' . int rand 40;
 		my $value = "$turn:" . ('x' x int rand 20_000);
 		$sent{$key} = $value;
@@ -54,6 +69,8 @@ sub check_all
 		$acked{$key} = $value if defined $value;
 	}
 	%sent = ();
+	my %values = map { (defined $_ ? $_ : '(none)') => 1 } map { $client->cmd('GET', $_) } @group;
+	is(scalar keys %values, 1, "$name: a transaction is there as a whole or not at all");
 	is("@wrong", '', "$name: every acknowledged write is there");
 	is($client->cmd('DBSIZE'), scalar keys %acked, "$name: and nothing else");
 	$client->close;
