@@ -167,7 +167,8 @@ my @msetex = (
 	[['MSETEX', 2, 'a', 1, 'b'], '-ERR wrong number of key-value pairs'], [['MSETEX', 2147483647, 'a', 1], '-ERR wrong number of key-value pairs'], [['MSETEX', 1, 'a', 1, 'BOGUS'], $SYNTAX],
 	[['MSETEX', 1, 'a', 1, 'NX', 'XX'], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX', 10, 'PX', 10], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX', 10, 'KEEPTTL'], $SYNTAX], [['MSETEX', 1, 'a', 1, 'EX'], $SYNTAX],
 	[['MSETEX', 1, 'a', 1, 'EX', 0], expire_time('msetex')], [['MSETEX', 1, 'a', 1, 'PX', 'x'], $NUMBER], [['MSETEX', 1, 'a', 1, 'PERSIST'], $SYNTAX], [['MSETEX', 1, 'a'], arity('msetex')],
-	[['GET', 'a'], '"1"'], [['FLUSHALL'], 'OK'],
+	[['GET', 'a'], '"1"'], [['COMMAND', 'GETKEYS', 'MSETEX', 2, 'a', 1, 'b', 2, 'EX', 10, 'NX'], '["a" "b"]'],
+	[['COMMAND', 'GETKEYS', 'MSETEX', 3, 'a', 1, 'b', 2, 'EX'], '-ERR Invalid number of arguments specified for command'], [['FLUSHALL'], 'OK'],
 );
 
 my @lcs2 = (

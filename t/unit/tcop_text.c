@@ -248,17 +248,24 @@ static void
 test_keys(void **state)
 {
 	int			index[8];
+	BytePart	words[8] = {{"msetex", 6}, {"2", 1}, {"a", 1}, {"1", 1}, {"b", 1}, {"2", 1}, {"ex", 2}, {"10", 2}};
 
 	(void) state;
 	command_init();
-	assert_int_equal(command_keys(command_find("get", 3), 2, index, 8), 1);
+	assert_int_equal(command_keys(command_find("msetex", 6), words, 8, index, 8), 2);
+	assert_int_equal(index[0], 2);
+	assert_int_equal(index[1], 4);
+	assert_int_equal(command_keys(command_find("msetex", 6), words, 5, index, 8), -1);
+	words[1] = (BytePart) {"x", 1};
+	assert_int_equal(command_keys(command_find("msetex", 6), words, 8, index, 8), -1);
+	assert_int_equal(command_keys(command_find("get", 3), words, 2, index, 8), 1);
 	assert_int_equal(index[0], 1);
-	assert_int_equal(command_keys(command_find("get", 3), 3, index, 8), -1);
-	assert_int_equal(command_keys(command_find("mset", 4), 5, index, 8), 2);
+	assert_int_equal(command_keys(command_find("get", 3), words, 3, index, 8), -1);
+	assert_int_equal(command_keys(command_find("mset", 4), words, 5, index, 8), 2);
 	assert_int_equal(index[1], 3);
-	assert_int_equal(command_keys(command_find("del", 3), 4, index, 8), 3);
-	assert_int_equal(command_keys(command_find("ping", 4), 2, index, 8), 0);
-	assert_int_equal(command_keys(command_find("del", 3), 100, index, 8), 8);
+	assert_int_equal(command_keys(command_find("del", 3), words, 4, index, 8), 3);
+	assert_int_equal(command_keys(command_find("ping", 4), words, 2, index, 8), 0);
+	assert_int_equal(command_keys(command_find("del", 3), words, 100, index, 8), 8);
 }
 
 /* show -- a usage tree as text. */

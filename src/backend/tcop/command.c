@@ -130,7 +130,7 @@ command_find_child(const Command *container, const void *name, size_t len)
 }
 
 int
-command_keys(const Command *c, int argc, int *index, int max)
+command_keys(const Command *c, const BytePart *argv, int argc, int *index, int max)
 {
 	int			count = 0;
 	int			last;
@@ -140,6 +140,15 @@ command_keys(const Command *c, int argc, int *index, int max)
 	if (c->first_key == 0)
 		return 0;
 	last = c->last_key < 0 ? argc + c->last_key : c->last_key;
+	if ((c->flags & CMD_MOVABLE_KEYS) != 0)
+	{
+		const BytePart *word = &argv[c->first_key - 1];
+		int64		keys;
+
+		if (!number_parse(word->data, word->len, &keys) || keys < 1 || keys > (argc - c->first_key) / c->key_step)
+			return -1;
+		last = c->first_key + ((int) keys - 1) * c->key_step;
+	}
 	for (int i = c->first_key; i <= last && count < max; i += c->key_step)
 		index[count++] = i;
 	return count;

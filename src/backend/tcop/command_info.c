@@ -152,7 +152,7 @@ spec_flags(const Command *c, uint32 i, char *to, size_t size)
 	return to;
 }
 
-/* spec_count -- key specifications: one for all keys, or one for each of the first and one for the others. */
+/* spec_count -- key specifications: one for all keys, or one for each of a few. */
 static uint32
 spec_count(const Command *c)
 {
@@ -163,11 +163,39 @@ spec_count(const Command *c)
 	return n;
 }
 
+/* reply_find_range, reply_find_counted -- where the keys are, seen from the first one, or from the word that tells how many there are. */
 static void
-reply_key_spec(Output *o, const Command *c, uint32 i, bool is_last)
+reply_find_range(Output *o, int last, int step)
 {
-	int			first = c->first_key + (int) i * c->key_step;
-	int			last = c->last_key < 0 ? c->last_key : c->last_key - first;
+	reply_text(o, "range");
+	reply_text(o, "spec");
+	reply_map(o, 3);
+	reply_text(o, "lastkey");
+	reply_int(o, last);
+	reply_text(o, "keystep");
+	reply_int(o, step);
+	reply_text(o, "limit");
+	reply_int(o, 0);
+}
+
+static void
+reply_find_counted(Output *o, int step)
+{
+	reply_text(o, "keynum");
+	reply_text(o, "spec");
+	reply_map(o, 3);
+	reply_text(o, "keynumidx");
+	reply_int(o, 0);
+	reply_text(o, "firstkey");
+	reply_int(o, 1);
+	reply_text(o, "keystep");
+	reply_int(o, step);
+}
+
+static void
+reply_key_spec(Output *o, const Command *c, uint32 i, uint32 count)
+{
+	bool		counted = (c->flags & CMD_MOVABLE_KEYS) != 0;
 	char		flags[128];
 
 	reply_map(o, 3);
@@ -180,19 +208,16 @@ reply_key_spec(Output *o, const Command *c, uint32 i, bool is_last)
 	reply_text(o, "spec");
 	reply_map(o, 1);
 	reply_text(o, "index");
-	reply_int(o, first);
+	reply_int(o, c->first_key - counted + (int) i * c->key_step);
 	reply_text(o, "find_keys");
 	reply_map(o, 2);
 	reply_text(o, "type");
-	reply_text(o, "range");
-	reply_text(o, "spec");
-	reply_map(o, 3);
-	reply_text(o, "lastkey");
-	reply_int(o, is_last ? last : 0);
-	reply_text(o, "keystep");
-	reply_int(o, is_last ? c->key_step : 1);
-	reply_text(o, "limit");
-	reply_int(o, 0);
+	if (counted)
+		reply_find_counted(o, c->key_step);
+	else if (c->last_key < 0 && i + 1 == count)
+		reply_find_range(o, c->last_key, c->key_step);
+	else
+		reply_find_range(o, count == 1 ? c->last_key - c->first_key : 0, count == 1 ? c->key_step : 1);
 }
 
 static void
@@ -202,19 +227,21 @@ reply_key_specs(Output *o, const Command *c)
 
 	reply_set(o, count);
 	for (uint32 i = 0; i < count; i++)
-		reply_key_spec(o, c, i, i + 1 == count);
+		reply_key_spec(o, c, i, count);
 }
 
 static void
 reply_info(Output *o, const Command *c)
 {
+	bool		fixed = (c->flags & CMD_MOVABLE_KEYS) == 0;	/* else the old way of saying where keys are cannot say it */
+
 	reply_array(o, 10);
 	reply_text(o, c->name);
 	reply_int(o, c->arity);
 	reply_flags(o, c);
-	reply_int(o, c->first_key);
-	reply_int(o, c->last_key);
-	reply_int(o, c->key_step);
+	reply_int(o, fixed ? c->first_key : 0);
+	reply_int(o, fixed ? c->last_key : 0);
+	reply_int(o, fixed ? c->key_step : 0);
 	reply_categories(o, c);
 	reply_words(o, c->tips, false);
 	reply_key_specs(o, c);
@@ -460,7 +487,7 @@ get_keys(Session *s, bool with_flags)
 	}
 	index = malloc((size_t) argc * sizeof(int));
 	Verify(index != NULL);
-	count = command_keys(c, argc, index, argc);
+	count = command_keys(c, s->argv + 2, argc, index, argc);
 	if (count < 0)
 		reply_error(&s->out, "ERR Invalid number of arguments specified for command");
 	else

@@ -47,7 +47,7 @@ enum
 	CMD_SKIP_MONITOR = 32768,
 	CMD_SKIP_SLOWLOG = 65536,
 	CMD_NO_ASYNC_LOADING = 131072,
-	CMD_MOVABLE_KEYS = 262144
+	CMD_MOVABLE_KEYS = 262144	/* the word before the first key tells how many there are */
 };
 
 enum
@@ -95,8 +95,8 @@ extern const int command_count;
 extern void command_init(void);		/* builds the hash; before the first lookup; again is harmless */
 extern const Command *command_find(const void *name, size_t len);	/* a top-level command, any case */
 extern const Command *command_find_child(const Command *container, const void *name, size_t len);
-/* command_keys -- indexes of the keys among argc words; returns how many, -1 when the arity does not fit. */
-extern int command_keys(const Command *c, int argc, int *index, int max);
+/* command_keys -- indexes of the keys among argc words; returns how many, -1 when the arity (or the number of keys that is told) does not fit. */
+extern int command_keys(const Command *c, const BytePart *argv, int argc, int *index, int max);
 /* command_arity_fits -- would this many words do? */
 static inline bool
 command_arity_fits(const Command *c, uint32 argc)
