@@ -104,7 +104,8 @@ next_in_row(_Atomic uint64 *slot, uint32 count, int from, bool backward, uint64 
 	for (uint32 i = 0; i < count; i++)
 	{
 		uint64		w = art__load(&slot[i]);
-		bool		fits = (slot_tag(w) != TAG_NULL) & (((int) slot_byte(w) - from) * sign >= 0);
+		/* both are looked at: a branch would be guessed wrongly every other time */
+		uint32		fits = (uint32) (slot_tag(w) != TAG_NULL) & (uint32) (((int) slot_byte(w) - from) * sign >= 0);
 		uint64		candidate = fits ? w ^ flip : UINT64_MAX;
 
 		if ((w & SLOT_KEYED) == 0)
