@@ -32,6 +32,8 @@
  * A delete is (2) and its CAS on the key's word in one: who comes after it sees the key
  * absent.
  *
+ * doc/models: m15_deadlines.
+ *
  * At every LSN.  The tombstone's lsn is a fresh one, so that of a checkpoint's cut or a
  * snapshot either both the look at the key and the tombstone are above, or the
  * tombstone is at or below and so is what made the entry needless; links keep the entry
