@@ -216,7 +216,7 @@ verify($node, 'after crashes');
 $node->clean_up;
 $node = Artery::Cluster->new('points');
 $node->init(workers => 2, prewarm => 'off', checkpoint_timeout => '1s');
-for my $point (qw(expire-before-drop expire-dropped))
+for my $point (qw(expire-found expire-before-drop expire-dropped))
 {
 	my $offset = $node->log_offset;
 	$node->start(env => { ARTERY_FAULT_POINTS => "$point:kill:20" });

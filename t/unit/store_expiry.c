@@ -916,6 +916,34 @@ drop_meets_writer(uint64 first, bool deleted, uint64 second)
 	assert_false(present("k"));
 }
 
+/* what the expirer has found is put in anew before it looks, and the key is not there yet */
+static void
+test_entry_anew_before_its_key(void **state)
+{
+	pthread_t	expirer;
+	pthread_t	writer_of_k;
+
+	(void) state;
+	put("x", 0);
+	their_deadline = store_clock_us() + FAR;
+	put("k", their_deadline);
+	delete("k");
+	move_wall((int64) FAR + (int64) SECOND);
+	flush_all();
+	file__fault_arm("expire-found:delay_ms=200,store-before-publish:delay_ms=600");
+	assert_int_equal(pthread_create(&expirer, NULL, step_slowly, NULL), 0);
+	usleep(50000);
+	assert_int_equal(pthread_create(&writer_of_k, NULL, put_slowly, NULL), 0);
+	pthread_join(expirer, NULL);
+	assert_true(has_entry("k", their_deadline));
+	pthread_join(writer_of_k, NULL);
+	flush_all();
+	assert_true(present("k") && covered("k", their_deadline));
+	(void) steps();
+	assert_false(present("k"));
+	assert_int_equal(entries(), 0);
+}
+
 static void
 test_drop_meets_writer(void **state)
 {
@@ -953,6 +981,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_who_listens_hears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_entry_before_its_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_entry_anew_before_its_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drop_meets_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};

@@ -28,7 +28,8 @@
  *     puts in is our entry anew, then e has changed before (4), whose CAS fails, or (4)
  *     was first and W's CAS on the entry fails, and it starts over
  *   - W has published its entry and not yet its version: the entry's lsn is not completed,
- *     and we leave it alone
+ *     and we leave it alone; what the scan has found may have been put in anew since, so
+ *     the version at (1) is asked again
  * A delete is (2) and its CAS on the key's word in one: who comes after it sees the key
  * absent.
  *
@@ -260,6 +261,16 @@ order(const Source *a, const Source *b)
 	return result != 0 ? result : a->len < b->len ? -1 : a->len > b->len;
 }
 
+/* is_completed -- is the key there, too, that an entry with this lsn was put in for? */
+static bool
+is_completed(Lsn lsn)
+{
+	if (lsn <= wal_completed_lsn())
+		return true;
+	wal_completed_update();
+	return lsn <= wal_completed_lsn();
+}
+
 /* take -- one entry of the merge; false: the scan ends before it. */
 static bool
 take(const Source *s, uint64 now)
@@ -278,14 +289,10 @@ take(const Source *s, uint64 now)
 			start_behind(s->key, s->len);
 		return true;
 	}
-	if (s->lsn > wal_completed_lsn())
+	if (!is_completed(s->lsn))
 	{
-		wal_completed_update();
-		if (s->lsn > wal_completed_lsn())
-		{
-			expirer.young = true;
-			return false;
-		}
+		expirer.young = true;
+		return false;
 	}
 	e->lsn = s->lsn;
 	e->key_len = s->len;
@@ -467,6 +474,8 @@ drop(const Entry *e, uint64 armed, Look *look)
 	}
 	if (!hint.wanted)
 		return DROP_DONE;		/* there is a tombstone already */
+	if (hint.old != NULL && hint.old->lsn != e->lsn && !is_completed(hint.old->lsn))
+		return DROP_HELD;		/* put in anew since: its key is about to come */
 	if (database_of(key) >= 0)
 	{
 		StoreView	view;
@@ -549,6 +558,7 @@ fire(const Entry *e)
 	bool		again = true;
 	StoreStatus status = STORE_OK;
 
+	FAULT_POINT("expire-found");
 	/* again: somebody writes the key at this moment; a few times, then in the next step */
 	for (int tries = 0; again && status == STORE_OK; tries++)
 	{

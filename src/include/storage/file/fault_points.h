@@ -32,6 +32,7 @@ FAULT_POINT_ENTRY("store-before-publish", STEP, "the dirty LSN is raised on the 
 FAULT_POINT_ENTRY("wal-before-fill", STEP, "a record is published and not filled in")
 FAULT_POINT_ENTRY("wal-before-idle", STEP, "a record is filled in, the process slot still says OWNED")
 /* deadlines */
+FAULT_POINT_ENTRY("expire-found", STEP, "expirer: an entry has fired, its key has not been looked at")
 FAULT_POINT_ENTRY("expire-before-drop", STEP, "expirer: an entry is not needed, as far as its key shows; it is still there")
 FAULT_POINT_ENTRY("expire-dropped", STEP, "expirer: an entry has been taken away")
 /* transactions */
