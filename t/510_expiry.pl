@@ -181,7 +181,8 @@ $node->start;
 			my $px = 1 + int rand($next % 3 ? 400 : 30000);
 			my $begin = time;
 			$client->cmd('SET', $key, 'v', 'PX', $px);
-			$until{$key} = [ $begin + $px / 1000, time + $px / 1000 ];
+			# a worker looks at the clock once per turn of its loop
+			$until{$key} = [ $begin - 0.02 + $px / 1000, time + $px / 1000 ];
 		}
 		if ($round % 3 == 0)
 		{
@@ -220,13 +221,9 @@ for my $point (qw(expire-found expire-before-drop expire-dropped))
 {
 	my $offset = $node->log_offset;
 	$node->start(env => { ARTERY_FAULT_POINTS => "$point:kill:20" });
-	my $client = $node->connect;
-	for my $i (1 .. 60)
-	{
-		# half of them fire in vain, and half find a key
-		$client->cmd('SET', "point:$i", 'v', 'PX', 100);
-		$client->cmd('SET', "point:$i", 'w') if $i % 2;
-	}
+	# half of them fire in vain, and half find a key
+	load($node, map { ['SET', "point:$_", 'v', 'EX', $HOUR], $_ % 2 ? ['SET', "point:$_", 'w'] : () } 1 .. 60);
+	set_shift($shift + $HOUR + 1);
 	$node->wait_for_log(qr/expirer \(PID \d+\) was terminated by signal 9/, $offset);
 	sleep 0.1;
 	$node->wait_ready;
@@ -236,6 +233,9 @@ for my $point (qw(expire-found expire-before-drop expire-dropped))
 	$node->stop;
 	verify($node, $point);
 }
+set_shift(0);
+$node->clean_up;
+
 $node->clean_up;
 
 # ---- the base: checkpoints, a memory that is too small, keys that nobody reads ----
