@@ -176,5 +176,35 @@ subtest 'swapped while others write' => sub {
 	$c->cmd('FLUSHALL');
 };
 
+subtest 'swapped and emptied while others read' => sub {
+	my @c = map { $node->connect } 1 .. 3;
+	$c[0]->pipeline(['SELECT', 0], ['SET', 'k', 'a'], ['SELECT', 1], ['SET', 'k', 'b'], ['SELECT', 0]);
+	my (%pairs, $done);
+	for my $round (1 .. 300)
+	{
+		$c[0]->send('SWAPDB', 0, 1);
+		for my $c (@c[1, 2])
+		{
+			my @r = $c->pipeline(['MULTI'], ['SELECT', 0], ['GET', 'k'], ['SELECT', 1], ['GET', 'k'], ['EXEC']);
+			$pairs{$r[-1][1] . $r[-1][3]}++;
+		}
+		$c[0]->recv;
+	}
+	is_deeply([sort keys %pairs], ['ab', 'ba'], 'a transaction over both sees them before or after');
+	my %seen;
+	for my $round (1 .. 100)
+	{
+		$c[0]->pipeline(map { (['SELECT', $_], ['SET', 'k', $round]) } 0 .. 3);
+		$c[0]->send('FLUSHALL');
+		for my $c (@c[1, 2])
+		{
+			my @r = $c->pipeline(['MULTI'], (map { (['SELECT', $_], ['EXISTS', 'k']) } 3, 1, 0, 2), ['EXEC']);
+			$seen{join '', @{$r[-1]}[1, 3, 5, 7]}++;
+		}
+		$c[0]->recv;
+	}
+	is_deeply([grep { !/^(0000|1111)$/ } keys %seen], [], 'FLUSHALL empties all at once');
+};
+
 $node->stop;
 done_testing;

@@ -143,5 +143,45 @@ subtest 'compare and set' => sub {
 	cmp_ok($lost, '>', 100, 'they did meet');
 };
 
+subtest 'an empty prefix as a lock' => sub {
+	my @clients = map { $node->connect } 1 .. 6;
+	my ($won, $two, @wrong) = (0, 0);
+	for my $round (1 .. 120)
+	{
+		$clients[$_]->send_raw(join '', map { Artery::Client->encode(@$_) } ['MULTI'], ['ASSERT', 'EMPTY', 'lock/'], ['SET', "lock/$_", $round], ['KEYS', 'lock/*'], ['COUNTPREFIX', 'lock/'], ['DBSIZE'], ['EXEC']) for 0 .. 5;
+		my @got = grep { my $i = $_; my @r = map { $clients[$i]->recv } 1 .. 7; push @wrong, $i if defined $r[6] && "@{$r[6][2]} $r[6][3]" ne "lock/$i 1"; defined $r[6] } 0 .. 5;
+		$two++ if @got != 1;
+		$won += @got;
+		$clients[0]->cmd('DEL', "lock/$_") for @got;
+	}
+	is($two, 0, "of six that assert that a prefix is empty and write into it one does: $won of 120");
+	is_deeply(\@wrong, [], 'and sees itself alone');
+	is($c->cmd('COUNTPREFIX', 'lock/'), 0, 'nothing is left');
+};
+
+subtest 'walks see their own writes' => sub {
+	$c->cmd('FLUSHALL');
+	$c->cmd('MSET', map { ("d/$_", $_) } 'b', 'd', 'f', 'h');
+	$c->cmd('SET', 'e', 1);
+	my @own = (['SET', 'd/a', 1], ['DEL', 'd/b'], ['SET', 'd/d', 'new'], ['SET', 'd/e/1', 1], ['SET', 'd/e/2', 1], ['EXPIRE', 'd/f', -1], ['SET', 'd/i', 1], ['GET', 'd/h'], ['SET', 'c', 1], ['SET', 'gone', 1], ['DEL', 'gone']);
+	my @walks = (['KEYS', '*'], ['KEYS', 'd/*'], ['RANGE', '-', '+', 'PREFIX', 'd/'], ['RANGE', '-', '+', 'REV', 'PREFIX', 'd/', 'WITHVALUES'], ['RANGE', '(d/a', '[d/e/1'], ['RANGE', '-', '(d/e/1', 'REV'],
+		['RANGE', '-', '+', 'COUNT', 3], ['LIST', 'PREFIX', 'd/', 'DELIMITER', '/'], ['LIST', 'DELIMITER', '/'], ['COUNTPREFIX', 'd/'], ['COUNTPREFIX', 'd/e/'], ['COUNTPREFIX', ''], ['DBSIZE'], ['SCAN', 0, 'COUNT', 100], ['LPM', 'd/e/1/x']);
+	my $in = txn(@own, @walks);
+	splice @$in, 0, scalar @own;
+	is_deeply($in->[0], ['c', 'd/a', 'd/d', 'd/e/1', 'd/e/2', 'd/h', 'd/i', 'e'], 'KEYS in a transaction');
+	my @after = map { $c->cmd(@$_) } @walks;
+	for my $i (0 .. $#walks)
+	{
+		is_deeply($in->[$i], $after[$i], "@{$walks[$i]}: within as afterwards");
+	}
+	is_deeply(txn((map { ['DEL', $_] } @{$after[0]}), ['RANDOMKEY'], ['KEYS', '*'], ['DBSIZE'], ['SET', 'only', 1], ['RANDOMKEY']), [(1) x 8, undef, [], 0, 'OK', 'only'], 'RANDOMKEY, too');
+	$c->pipeline(map { ['SET', "m/$_", 1] } 1 .. 3000);
+	my $many = txn((map { ['DEL', 'm/' . $_ * 2] } 1 .. 1500), (map { ['SET', "m/x$_", 1] } 1 .. 700), ['KEYS', 'm/*'], ['COUNTPREFIX', 'm/'], ['DELPREFIX', 'm/1'], ['COUNTPREFIX', 'm/']);
+	is(scalar @{$many->[2200]}, 2200, 'thousands of own writes among thousands of others');
+	is($many->[2201], 2200, 'counted');
+	is($many->[2201] - $many->[2202], $many->[2203], 'and deleted by prefix');
+	is($c->cmd('COUNTPREFIX', 'm/'), $many->[2203], 'as they are afterwards');
+};
+
 $node->stop;
 done_testing;

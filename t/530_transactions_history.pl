@@ -193,12 +193,13 @@ subtest 'sums and tokens' => sub {
 	my (%sums, %tokens, $looks);
 	while (1)
 	{
-		my @r = $client->pipeline(['MGET', @accounts], ['MULTI'], (map { ['GET', $_] } @accounts), ['MGET', @slots], ['EXEC'], ['MGET', @slots], ['EXISTS', @slots]);
+		my @r = $client->pipeline(['MGET', @accounts], ['MULTI'], (map { ['GET', $_] } @accounts), ['MGET', @slots], ['KEYS', 'slot:*'], ['EXEC'], ['MGET', @slots], ['EXISTS', @slots]);
 		my $in = $r[-3];
 		$sums{eval join '+', @{$r[0]}}++;
 		$sums{eval join '+', @$in[0 .. 9]}++;
 		$tokens{join ' ', sort grep { defined } @$_}++ for $in->[10], $r[-2];
 		$tokens{"exists $r[-1]"}++ if $r[-1] != 5;
+		$tokens{"keys @{$in->[11]}"}++ if @{$in->[11]} != 5;
 		$looks++;
 		last if !grep { waitpid($_, POSIX::WNOHANG()) == 0 } @pids;
 	}

@@ -88,8 +88,11 @@ store__build_key(uint8 *to, uint32 tree_id, const void *data, uint32 len)
 uint32
 store__tree_index(uint32 db)
 {
+	uint32		now;
+
 	Assert(db < DATABASE_COUNT);
-	return atomic_load_explicit(&store_shared->tree_of_db[db], memory_order_acquire);	/* acquire [store-map] */
+	now = atomic_load_explicit(&store_shared->map_now, memory_order_acquire);	/* acquire [store-map] */
+	return atomic_load_explicit(&store_shared->tree_of_db[now][db], memory_order_relaxed);	/* relaxed: written before map_now */
 }
 
 uint32
@@ -103,7 +106,7 @@ store__tree_id(uint32 tree_index)
 static inline void
 raise_gate(Lsn *gate, uint32 db, Lsn seen)
 {
-	/* relaxed: stored before tree_of_db, which was read by acquire [store-map] */
+	/* relaxed: stored before map_now, which was read by acquire [store-map] */
 	Lsn			map = atomic_load_explicit(&store_shared->map_lsn[db], memory_order_relaxed);
 
 	if (*gate < seen)

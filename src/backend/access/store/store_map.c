@@ -13,10 +13,13 @@
  *   (2) one grace period: no writer is left inside that has read the old map,
  *       and every later one sees the announcement and parks
  *   (3) reserve log for the whole new map
- *   (4) publish: for each database map_lsn, then tree_of_db (release)
+ *   (4) publish: the map that is not in force becomes the new one, then map_now (release)
+ *       names it: all databases change at one moment
  *   (5) fill; withdraw the announcement
- * Readers never park: they read tree_of_db (acquire) and then map_lsn, so a
- * reader that sees the new tree is gated by the record that made it.
+ * Readers never park: they read map_now (acquire), the tree and then map_lsn, so a
+ * reader that sees the new tree is gated by the record that made it.  Whoever still
+ * reads the old map does so inside an epoch; it is written again by the next change,
+ * after that one's grace period.
  *
  * In a transaction the new map is part of its record and is published with it
  * (store_txn.c): (0) to (2) come with its first change of the map, and hold until it ends.
@@ -46,7 +49,7 @@ store_region_init(void *region)
 	{
 		int			index = store__tree_take(STORE_FIRST_TREE_ID + db);
 
-		atomic_init(&s->tree_of_db[db], (uint32) index);
+		atomic_init(&s->tree_of_db[0][db], (uint8) index);
 	}
 	atomic_init(&s->next_tree_id, STORE_FIRST_TREE_ID + DATABASE_COUNT);
 }
@@ -111,7 +114,7 @@ store__tree_take(uint32 id)
 
 		if (atomic_load_explicit(&tree->state, memory_order_acquire) == TREE_FREE)	/* acquire [store-tree] the sweeper's zeroing */
 		{
-			/* relaxed: published by tree_of_db, release [store-map] */
+			/* relaxed: published by map_now, release [store-map] */
 			atomic_store_explicit(&tree->id, id, memory_order_relaxed);
 			atomic_store_explicit(&tree->touched, 0, memory_order_relaxed);
 			atomic_store_explicit(&tree->state, TREE_LIVE, memory_order_relaxed);
@@ -154,13 +157,37 @@ store_map_trees(uint32 *tree_id, Lsn *record)
 	return atomic_load_explicit(&store_shared->map_record, memory_order_relaxed) == *record;
 }
 
-/* switch_database -- (4) for one database. */
+/* draft -- the map that is not in force: nobody reads it. */
+static uint32
+draft(void)
+{
+	/* relaxed: changed under the lock only */
+	return 1 - atomic_load_explicit(&store_shared->map_now, memory_order_relaxed);
+}
+
+/* draft_begin -- it becomes a copy of the one that is. */
+static void
+draft_begin(void)
+{
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		/* relaxed: published by map_now */
+		atomic_store_explicit(&store_shared->tree_of_db[draft()][db], (uint8) store__tree_index(db), memory_order_relaxed);
+}
+
+/* switch_database -- one database gets another tree in the draft. */
 static void
 switch_database(uint32 db, uint32 index, Lsn lsn)
 {
-	/* relaxed: ordered before tree_of_db */
+	/* relaxed, both: ordered before map_now */
 	atomic_store_explicit(&store_shared->map_lsn[db], lsn, memory_order_relaxed);
-	atomic_store_explicit(&store_shared->tree_of_db[db], index, memory_order_release);	/* release [store-map] */
+	atomic_store_explicit(&store_shared->tree_of_db[draft()][db], (uint8) index, memory_order_relaxed);
+}
+
+/* draft_publish -- (4) */
+static void
+draft_publish(void)
+{
+	atomic_store_explicit(&store_shared->map_now, draft(), memory_order_release);	/* release [store-map] */
 }
 
 /* is_named -- does some database of this map have the tree? */
@@ -192,6 +219,7 @@ store__map_install(const WalMapBody *body, Lsn lsn, Lsn record)
 								  memory_order_relaxed);
 		store__tree_free(old);
 	}
+	draft_begin();
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
 		int			index;
@@ -204,6 +232,7 @@ store__map_install(const WalMapBody *body, Lsn lsn, Lsn record)
 		Verify(index >= 0);
 		switch_database(db, (uint32) index, lsn);
 	}
+	draft_publish();
 	/* relaxed: recovery is alone */
 	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
 }
@@ -297,6 +326,7 @@ store__map_switch(const WalMapBody *body, Lsn record, Lsn lsn)
 	atomic_store_explicit(&store_shared->next_tree_id, body->next_tree_id, memory_order_relaxed);
 	/* release [store-map-record]: before the map: who takes it looks afterwards whether this is still the newest record */
 	atomic_store_explicit(&store_shared->map_record, record, memory_order_release);
+	draft_begin();
 	for (uint32 d = 0; d < DATABASE_COUNT; d++)
 	{
 		int			index;
@@ -309,6 +339,7 @@ store__map_switch(const WalMapBody *body, Lsn record, Lsn lsn)
 		Verify(index >= 0);
 		switch_database(d, (uint32) index, lsn);
 	}
+	draft_publish();
 	for (uint32 d = 0; d < DATABASE_COUNT; d++)
 		if (!is_named(body, store__tree_id(old[d])))
 			tree_drop(old[d], lsn);

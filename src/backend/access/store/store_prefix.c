@@ -208,7 +208,7 @@ store_longest_prefix(const StoreKey *key, const uint8 *allowed_lengths, int32 *l
 
 		epoch_enter();
 		s.key_len = store__build_key(key_buffer, store__tree_id(store__tree_index(key->db)), key->data, key->len);
-		/* relaxed: stored before tree_of_db, read by acquire [store-map] */
+		/* relaxed: stored before map_now, read by acquire [store-map] */
 		s.gate = atomic_load_explicit(&store_shared->map_lsn[key->db], memory_order_relaxed);
 		result = search(&s);
 		if (s.best_leaf != NULL && unlikely(evict_mark_recent()))

@@ -58,8 +58,7 @@
  * A change of the map (FLUSHDB, SWAPDB) announces itself as store_map.c does, and holds
  * until the transaction ends: nobody else writes meanwhile.  The new map is the first
  * change in the record and is put in force between (3) and (4).  Readers that do not take part
- * may see a key of another database a moment before: the map's words are switched one by one,
- * as with FLUSHALL.
+ * may see a key of another database a moment before the map.
  *
  * Only reading: (1) to (5) are left out: the versions are looked at once more, in one
  * epoch; if none has changed all of them were there at the moment when the last one was shown.

@@ -333,7 +333,7 @@ begin(Walking *w, StoreWalk *walk)
 		return;
 	}
 	w->tree_id = store__tree_id_of(walk->db);
-	/* relaxed: stored before tree_of_db, read by acquire [store-map] */
+	/* relaxed: stored before map_now, read by acquire [store-map] */
 	map_lsn = atomic_load_explicit(&store_shared->map_lsn[walk->db], memory_order_relaxed);
 	walk->gate = Max(walk->gate, map_lsn);
 	prefix_len = store__build_key(prefix_buffer, w->tree_id, walk->prefix, walk->prefix_len);

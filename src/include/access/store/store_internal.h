@@ -6,7 +6,7 @@
  *   root      the overlay's root slot: one tree for all databases; a key is a
  *             tree id (4 bytes, big-endian) and the user's bytes
  *   map       database number -> index into tree[]; changed in one step by
- *             FLUSHDB and FLUSHALL (store_map.c)
+ *             FLUSHDB, FLUSHALL and SWAPDB (store_map.c)
  *   tree[]    the trees that exist: named by the map (LIVE), or dropped and not
  *             yet swept (DROPPED)
  *   counts    live keys per process slot and tree; only the slot's owner adds,
@@ -48,6 +48,7 @@
 
 #define STORE_MAGIC UINT64_C(0x45524f5453545241)
 #define STORE_TREES 64
+static_assert(STORE_TREES <= 256, "the map has 8 bits for an index");
 #define STORE_CURSORS 16384
 #define STORE_FIRST_TREE_ID 1
 
@@ -133,7 +134,8 @@ typedef struct StoreShared
 	alignas(CACHE_LINE) _Atomic uint32 map_change;	/* 0, or announcing slot + 1 */
 	_Atomic uint32 ranges_announced;				/* seq_cst [store-announce]: how many ranges transactions hold */
 	_Atomic uint32 next_tree_id;					/* under the announcement */
-	_Atomic uint32 tree_of_db[DATABASE_COUNT];		/* release [store-map] after map_lsn */
+	_Atomic uint32 map_now;							/* 0 or 1: which map is in force; release [store-map] after the map itself and map_lsn */
+	_Atomic uint8 tree_of_db[2][DATABASE_COUNT];	/* the two maps; the other one is written by the next change */
 	_Atomic uint64 map_lsn[DATABASE_COUNT];			/* LSN of the record that last changed this database */
 	_Atomic uint64 map_record;						/* where the newest MAP record begins; 0: there is none */
 	StoreTree	tree[STORE_TREES];
