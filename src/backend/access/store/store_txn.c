@@ -24,7 +24,9 @@
  * Who wants to write a key with a descriptor leaf finishes (5) for it if the outcome is
  * known; else he waits a moment, and after txn_stall_us takes the outcome into his own
  * hands: CAS UNDECIDED -> ABORTED.  So a process that stands still inside (1) to (3)
- * holds nobody up for longer, and none for ever.  Readers never wait: of an undecided or aborted
+ * holds nobody up for longer, and none for ever.  What is aborted that way begins (1) anew in
+ * another turn of the loop, and may take twice as long: or many keys would never be held
+ * all at once while others write some of them.  Readers never wait: of an undecided or aborted
  * transaction they take the previous version, and where the overlay had none, the base's.
  *
  * Why the order of versions is right.  All that it read or wrote is held from (1) on:
@@ -89,6 +91,7 @@ typedef struct TxnDescriptor
 	_Atomic uint32 status;		/* TXN_*; leaves UNDECIDED once, by CAS */
 	_Atomic uint32 leaves;		/* descriptor leaves in the tree, plus one for the transaction */
 	uint64		started_us;		/* clock_mono_us; constant */
+	uint64		patience_us;	/* how long it may hold up a writer; constant */
 	Lsn			lsn;			/* stored before COMMITTED */
 } TxnDescriptor;
 
@@ -226,7 +229,7 @@ store__meet_descriptor(const Leaf *leaf)
 	{
 		uint32		undecided = TXN_UNDECIDED;
 
-		if (clock_mono_us() - d->started_us < (uint64) set_txn_stall_us)
+		if (clock_mono_us() - d->started_us < d->patience_us)
 			return STORE_PARK_MAP;
 		/* acq_rel [txn-status]: it is decided, by whom ever */
 		if (atomic_compare_exchange_strong_explicit(&d->status, &undecided, TXN_ABORTED, memory_order_acq_rel,
@@ -319,6 +322,7 @@ struct StoreTxn
 	bool		mapped;			/* 'map' counts */
 	WalMapRecord map;
 	uint32		attempts;		/* to find memory */
+	uint32		aborted;		/* times that others have done it, because it held them up */
 	uint8	   *gather;			/* a new value is put together here, for nothing may be allocated inside an epoch */
 	uint64		gather_size;
 	/* in key order; made anew when keys have come */
@@ -982,6 +986,7 @@ typedef enum Hold
 {
 	HOLD_DONE,
 	HOLD_AGAIN,				/* somebody was faster; nothing is lost but time */
+	HOLD_ABORTED,			/* others have decided so: it has held them up */
 	HOLD_CHANGED,			/* another version than the one that was shown */
 	HOLD_WAIT,				/* another transaction holds a key, undecided */
 	HOLD_NO_MEMORY
@@ -1301,6 +1306,21 @@ map_is_as_seen(const StoreTxn *t)
 
 static StoreStatus range_in_the_way(StoreTxn *t);
 
+/*
+ * patience -- of those whom a transaction of so many keys holds up: txn_stall_us, and
+ * what the keys take; twice as much after each time that it was not enough, within a bound.
+ */
+#define PATIENCE_KEY_US 10
+#define PATIENCE_DOUBLINGS 4
+
+static uint64
+patience(const StoreTxn *t)
+{
+	return ((uint64) set_txn_stall_us + (uint64) t->sorted_count * PATIENCE_KEY_US) << Min(t->aborted, PATIENCE_DOUBLINGS);
+}
+
+#define LOOK_EVERY 64			/* keys: has somebody aborted it meanwhile? */
+
 /* try_commit -- one epoch; HOLD_DONE: *lsn is the version. */
 static Hold
 try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
@@ -1315,6 +1335,7 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 	d = seg_ptr(descriptor);
 	d->magic = TXN_MAGIC;
 	d->started_us = clock_mono_us();
+	d->patience_us = patience(t);
 	d->lsn = LSN_NONE;
 	/* relaxed, both: published with the first descriptor leaf */
 	atomic_store_explicit(&d->status, TXN_UNDECIDED, memory_order_relaxed);
@@ -1326,6 +1347,8 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 			result = hold_key(t->sorted[i], descriptor, &open);
 		while (result == HOLD_AGAIN);
 		FAULT_POINT("txn-hold");
+		if (i % LOOK_EVERY == LOOK_EVERY - 1 && status_of(d) != TXN_UNDECIDED)
+			result = HOLD_ABORTED;
 	}
 	if (result == HOLD_DONE)
 		result = decide_now(t, record, descriptor, &open, lsn, status);
@@ -1335,7 +1358,11 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 		finish_all(t, descriptor);
 	}
 	else
+	{
+		if (result == HOLD_AGAIN && status_of(d) != TXN_UNDECIDED)
+			result = HOLD_ABORTED;
 		abort_now(t, descriptor);
+	}
 	return result;
 }
 
@@ -1393,6 +1420,11 @@ commit_writes(StoreTxn *t, Lsn *lsn)
 			case HOLD_AGAIN:
 				figure_add(&store_shared->counts[my_slot->number].retries, 1);
 				break;
+			case HOLD_ABORTED:
+				/* those who wait for these keys, and our own other clients, come first */
+				t->aborted++;
+				figure_add(&store_shared->counts[my_slot->number].retries, 1);
+				return STORE_PARK_MAP;
 			case HOLD_CHANGED:
 				return STORE_CHANGED;
 			case HOLD_WAIT:
