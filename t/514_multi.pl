@@ -73,6 +73,9 @@ my @table = (
 	[['WATCH', 'a'], 'OK'], [['b:', 'GET', 'a'], '"1"'], [['b:', 'TTL', 'a'], ':-1'], [['b:', 'SETNX', 'a', 2], ':0'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
 	[['PEXPIRE', 'a', 30], ':1'], [['WATCH', 'a'], 'OK'], [['wait', 0.06], ''], [['MULTI'], 'OK'], queued(['SET', 'b', 'late']), [['EXEC'], 'nil array'], [['GET', 'b'], '"other"'],
 	[['SET', 'a', 1, 'XX'], 'nil'], [['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'a']), [['EXEC'], '[nil]'],
+	# the slow log has queued commands when they run, and not EXEC
+	[['CONFIG', 'SET', 'slowlog-log-slower-than', 0], 'OK'], [['SLOWLOG', 'RESET'], 'OK'], [['MULTI'], 'OK'], queued(['PING'], ['SET', 'b', 1]), [['SLOWLOG', 'LEN'], 'QUEUED'], [['EXEC'], '[PONG OK :4]'],
+	[['SLOWLOG', 'LEN'], ':5'], [['CONFIG', 'SET', 'slowlog-log-slower-than', 10000], 'OK'],
 	# ... by database, and what empties or swaps them
 	[['SET', 'a', 1], 'OK'], [['WATCH', 'a'], 'OK'], [['b:', 'SELECT', 1], 'OK'], [['b:', 'SET', 'a', 2], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
 	[['WATCH', 'a'], 'OK'], [['SELECT', 1], 'OK'], [['SET', 'a', 3], 'OK'], [['MULTI'], 'OK'], [['EXEC'], '[]'], [['SELECT', 0], 'OK'],
@@ -227,6 +230,8 @@ subtest 'no memory' => sub {
 	is_deeply($set->(4), [('OK') x 5], 'a transaction that memory can hold');
 	like($set->(20), qr/^OOM command not allowed when used memory/, 'one that it never can');
 	is_deeply([$c->cmd('GET', 'n'), $c->cmd('DBSIZE')], [4, 5], 'leaves everything as it was');
+	my @selected = $c->pipeline(['MULTI'], ['SELECT', 3], (map { ['SET', "big$_", 'x' x 1_000_000] } 1 .. 20), ['EXEC'], ['GET', 'n']);
+	is($selected[-1], 4, 'the database that was chosen, too');
 	is_deeply($set->(6), [('OK') x 7], 'and others go on');
 	$small->stop;
 };

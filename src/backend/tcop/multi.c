@@ -33,6 +33,7 @@
 #include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
+#include "utils/clock.h"
 #include "utils/settings.h"
 
 #define COMMANDS_PER_RUN 1024	/* of EXEC; then others are served */
@@ -89,6 +90,7 @@ struct Multi
 	uint64		out_start;		/* out.appended and out.errors then */
 	uint64		out_errors;
 	uint32		pending_count;	/* session->pending_count then */
+	uint64		begun_ticks;
 	bool		failed;			/* an assertion does not hold: go to the end at once */
 	Choices		choices;
 };
@@ -467,6 +469,8 @@ run_in_its_place(Session *s, const struct Multi *m, const Queued *q)
 		result = q->command->run(s);
 	}
 	store_txn_use(NULL);
+	if (result == TCOP_DONE)
+		tcop__account_queued(s, m->begun_ticks);
 	s->command = command;
 	s->argv = argv;
 	s->argc = argc;
@@ -488,6 +492,7 @@ run_next(Session *s, struct Multi *m)
 		m->out_start = s->out.appended;
 		m->out_errors = s->out.errors;
 		m->pending_count = s->pending_count;
+		m->begun_ticks = clock_ticks();
 		s->step = 0;
 		s->count = 0;
 	}
@@ -536,14 +541,21 @@ end_with(Session *s, const char *error)
 	return end(s);
 }
 
+/* refused -- by the commit, whose error has been answered. */
+static TcopResult
+refused(Session *s)
+{
+	choices_restore(s, &s->multi->choices);
+	return end(s);
+}
+
 /* too_large -- a queued command found that the transaction takes too much log. */
 static TcopResult
 too_large(Session *s)
 {
-	choices_restore(s, &s->multi->choices);
 	output_cut(&s->out, s->out_start);
 	tcop__error_txn_too_large(s);
-	return end(s);
+	return refused(s);
 }
 
 bool
@@ -658,7 +670,7 @@ tcop__exec(Session *s)
 				break;
 		}
 		if (!again)
-			return result == TCOP_DONE ? end(s) : result;	/* refused, or parked: next time the commit alone */
+			return result == TCOP_DONE ? refused(s) : result;	/* or parked: next time the commit alone */
 		tcop__txn_again(s);
 		choices_restore(s, &m->choices);
 		begin(s, m);

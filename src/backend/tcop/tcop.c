@@ -180,6 +180,15 @@ tcop_region_init(void *region)
 }
 
 void
+tcop__account_queued(Session *s, uint64 begun_ticks)
+{
+	uint64		took = clock_ticks() - begun_ticks;
+
+	if (unlikely(took >= account_slow_ticks))
+		account_slow(s, s->command, clock_ticks_ns(took));
+}
+
+void
 tcop_start(uint32 worker)
 {
 	command_init();

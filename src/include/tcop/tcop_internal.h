@@ -220,6 +220,8 @@ extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
 /* tcop__account -- from now on time goes to this command, until another one or the end of the run. */
 extern void tcop__account(const Command *c);
+/* tcop__account_queued -- a command of EXEC has ended, the session's words are still its own: was it slow, since its first run? */
+extern void tcop__account_queued(Session *s, uint64 begun_ticks);
 /* server commands: parts of one another */
 extern TcopResult tcop__debug_object(Session *s);
 /* tcop__reply_categories -- the names of all ACL categories; tcop__reply_category -- the commands of one; false: there is no such. */
