@@ -73,6 +73,11 @@ my @table = (
 	[['WATCH', 'a'], 'OK'], [['b:', 'GET', 'a'], '"1"'], [['b:', 'TTL', 'a'], ':-1'], [['b:', 'SETNX', 'a', 2], ':0'], [['MULTI'], 'OK'], [['EXEC'], '[]'],
 	[['PEXPIRE', 'a', 30], ':1'], [['WATCH', 'a'], 'OK'], [['wait', 0.06], ''], [['MULTI'], 'OK'], queued(['SET', 'b', 'late']), [['EXEC'], 'nil array'], [['GET', 'b'], '"other"'],
 	[['SET', 'a', 1, 'XX'], 'nil'], [['WATCH', 'a'], 'OK'], [['MULTI'], 'OK'], queued(['GET', 'a']), [['EXEC'], '[nil]'],
+	# FLUSHDB and FLUSHALL within
+	[['FLUSHALL'], 'OK'], [['MSET', 'a', 1, 'b', 2], 'OK'], [['b:', 'SELECT', 1], 'OK'], [['b:', 'SET', 'a', 'one'], 'OK'],
+	[['MULTI'], 'OK'], queued(['SET', 'c', 3], ['FLUSHDB'], ['DBSIZE'], ['SET', 'd', 4], ['KEYS', '*'], ['FLUSHDB', 'BOGUS']), [['EXEC'], "[OK OK :0 OK [\"d\"] $SYNTAX]"], [['KEYS', '*'], '["d"]'], [['b:', 'GET', 'a'], '"one"'],
+	[['WATCH', 'd'], 'OK'], [['b:', 'MULTI'], 'OK'], [['b:', 'FLUSHALL', 'ASYNC'], 'QUEUED'], [['b:', 'DBSIZE'], 'QUEUED'], [['b:', 'EXEC'], '[OK :0]'], [['MULTI'], 'OK'], [['EXEC'], 'nil array'],
+	[['DBSIZE'], ':0'], [['MULTI'], 'OK'], queued(['FLUSHALL'], ['FLUSHDB']), [['EXEC'], '[OK OK]'], [['b:', 'SELECT', 0], 'OK'], [['SET', 'a', 3], 'OK'], [['SET', 'b', 'other'], 'OK'],
 	# the slow log has queued commands when they run, and not EXEC
 	[['CONFIG', 'SET', 'slowlog-log-slower-than', 0], 'OK'], [['SLOWLOG', 'RESET'], 'OK'], [['MULTI'], 'OK'], queued(['PING'], ['SET', 'b', 1]), [['SLOWLOG', 'LEN'], 'QUEUED'], [['EXEC'], '[PONG OK :4]'],
 	[['SLOWLOG', 'LEN'], ':5'], [['CONFIG', 'SET', 'slowlog-log-slower-than', 10000], 'OK'],
