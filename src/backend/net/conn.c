@@ -110,6 +110,7 @@ net__conn_open(int fd, bool is_unix)
 	c = calloc(1, sizeof(Conn));
 	Verify(c != NULL);
 	session_init(&c->session, entry, is_unix);
+	tcop_opened(&c->session);
 	c->fd = fd;
 	c->active_us = net__worker.now_us;
 	c->receive_wanted = true;

@@ -143,6 +143,9 @@ park(Conn *c, TcopResult result)
 				net__worker.memory_retry_us = net__worker.now_us + NET_MEMORY_POLL_US;
 			net__conn_queue(c, QUEUE_MEMORY);
 			break;
+		case TCOP_PARK_PAUSE:
+			net__conn_queue(c, QUEUE_PAUSE);
+			break;
 		case TCOP_LATER:
 			net__conn_queue(c, QUEUE_LATER);
 			break;

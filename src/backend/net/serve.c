@@ -261,7 +261,20 @@ take_over(void)
 	}
 }
 
-/* obey_kills -- CLIENT KILL by clients of any worker. */
+/* obey_unblock -- CLIENT UNBLOCK; one that does not wait any more has nothing to be freed from. */
+static void
+obey_unblock(Conn *c)
+{
+	/* relaxed: the count published it */
+	uint64		unblock = atomic_exchange_explicit(&c->session.entry->unblock_id, 0, memory_order_relaxed);
+
+	if (unblock >> 1 != c->session.id || c->queue != QUEUE_WAIT)
+		return;
+	tcop_unblock(&c->session, (unblock & 1) != 0);
+	net__conn_queue(c, QUEUE_READY);
+}
+
+/* obey_kills -- CLIENT KILL and UNBLOCK by clients of any worker. */
 static void
 obey_kills(void)
 {
@@ -276,6 +289,8 @@ obey_kills(void)
 	{
 		next = TAILQ_NEXT(c, all_link);
 		/* relaxed: the count published it */
+		if (!c->stopping && atomic_load_explicit(&c->session.entry->unblock_id, memory_order_relaxed) != 0)
+			obey_unblock(c);
 		if (!c->stopping && atomic_load_explicit(&c->session.entry->kill_id, memory_order_relaxed) == c->session.id)
 			net__conn_close(c);
 	}
@@ -457,6 +472,8 @@ resume_parked(void)
 	if (w->parked[QUEUE_MAP] > 0)
 		resume_all(QUEUE_MAP);
 	feed_turn();
+	if (w->parked[QUEUE_PAUSE] > 0 && tcop_pause_end_us() == 0)
+		resume_all(QUEUE_PAUSE);
 	if (w->parked[QUEUE_WAIT] > 0)
 	{
 		resume_waiting();
@@ -579,6 +596,8 @@ next_deadline(void)
 	for (c = TAILQ_FIRST(&w->queue[QUEUE_WAIT]); c != NULL && c->session.wait_lsn < LSN_WAKE; c = TAILQ_NEXT(c, queue_link))
 		if (c->session.deadline_us != 0)
 			sleep = Min(sleep, c->session.deadline_us > w->now_us ? c->session.deadline_us - w->now_us : 0);
+	if (w->parked[QUEUE_PAUSE] > 0)
+		sleep = Min(sleep, tcop_pause_end_us() > w->now_us ? tcop_pause_end_us() - w->now_us : 0);
 	if (w->phase == STOPPING_FAST)
 		sleep = Min(sleep, w->stop_deadline_us > w->now_us ? w->stop_deadline_us - w->now_us : 0);
 	if (w->phase == SERVING)

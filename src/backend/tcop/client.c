@@ -217,10 +217,18 @@ flags_text(uint32 flags, char *to)
 
 	if (flags & CLIENT_FLAG_MULTI)
 		*p++ = 'x';
+	if (flags & CLIENT_FLAG_MONITOR)
+		*p++ = 'O';
 	if (flags & CLIENT_FLAG_PUBSUB)
 		*p++ = 'P';
 	if (flags & CLIENT_FLAG_BLOCKED)
 		*p++ = 'b';
+	if (flags & CLIENT_FLAG_TRACKING)
+		*p++ = 't';
+	if (flags & CLIENT_FLAG_REDIRECT_BROKEN)
+		*p++ = 'R';
+	if (flags & CLIENT_FLAG_BCAST)
+		*p++ = 'B';
 	if (flags & CLIENT_FLAG_CLOSING)
 		*p++ = 'c';
 	if (flags & CLIENT_FLAG_UNIX)
@@ -271,7 +279,7 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 	n = snprintf(to, size,
 				 "id=%llu addr=%s laddr=%s fd=%u name=%s age=%llu idle=%llu flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d "
 				 "qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 obl=0 oll=%u omem=%llu tot-mem=%llu events=r "
-				 "cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s worker=%u durability=%s gated=%u\n",
+				 "cmd=%s user=default redir=%lld resp=%u lib-name=%s lib-ver=%s worker=%u durability=%s gated=%u\n",
 				 (unsigned long long) id,
 				 address_text(flags, text.address, addr, sizeof(addr)),
 				 address_text(flags, text.local_address, laddr, sizeof(laddr)),
@@ -289,6 +297,7 @@ client_line(Session *s, ClientEntry *e, char *to, size_t size)
 				 atomic_load_explicit(&e->output_chunks, memory_order_relaxed), (unsigned long long) output,
 				 (unsigned long long) (query + output + multi_bytes + sizeof(Session)),
 				 command == 0 ? "NULL" : command_table[command - 1].name,
+				 (long long) atomic_load_explicit(&e->redirect, memory_order_relaxed),
 				 e == s->entry ? s->out.proto : atomic_load_explicit(&e->proto, memory_order_relaxed),
 				 text.lib_name, text.lib_version, atomic_load_explicit(&e->worker, memory_order_relaxed),
 				 policy < lengthof(policy_names) ? policy_names[policy] : "server",
@@ -308,17 +317,33 @@ tcop__client_info(Session *s)
 	return TCOP_DONE;
 }
 
-/* type_known -- of CLIENT LIST and KILL; *normal: the only kind there is here. */
-static bool
-type_known(Session *s, uint32 i, bool *normal)
+/* ClientType -- of CLIENT LIST and KILL */
+typedef enum ClientType
 {
-	*normal = tcop__arg_is(s, i, "normal");
-	if (*normal || tcop__arg_is(s, i, "master") || tcop__arg_is(s, i, "replica") || tcop__arg_is(s, i, "slave") ||
-		tcop__arg_is(s, i, "pubsub"))
+	TYPE_ANY,
+	TYPE_NORMAL,
+	TYPE_PUBSUB,				/* has a subscription */
+	TYPE_NOBODY					/* masters, replicas: there are none */
+} ClientType;
+
+/* type_known -- the type that argument i names; false: the error is answered. */
+static bool
+type_known(Session *s, uint32 i, ClientType *type)
+{
+	*type = tcop__arg_is(s, i, "normal") ? TYPE_NORMAL : tcop__arg_is(s, i, "pubsub") ? TYPE_PUBSUB : TYPE_NOBODY;
+	if (*type != TYPE_NOBODY || tcop__arg_is(s, i, "master") || tcop__arg_is(s, i, "replica") || tcop__arg_is(s, i, "slave"))
 		return true;
 	reply_error(&s->out, "ERR Unknown client type '%.*s'", (int) Min((size_t) 128, s->argv[i].len),
 				(const char *) s->argv[i].data);
 	return false;
+}
+
+static bool
+type_is(ClientType type, const ClientEntry *e)
+{
+	bool		pubsub = (atomic_load_explicit(&e->flags, memory_order_relaxed) & CLIENT_FLAG_PUBSUB) != 0;	/* relaxed: for people */
+
+	return type == TYPE_ANY || type == (pubsub ? TYPE_PUBSUB : TYPE_NORMAL);
 }
 
 typedef struct ListState
@@ -327,23 +352,21 @@ typedef struct ListState
 	uint64		start;			/* out.appended at begin */
 	uint32		next;			/* entry to go on with */
 	uint32		first_id;		/* index of the first id among the arguments, 0: all */
-	bool		nobody;			/* a type that no connection has */
+	ClientType	type;
 } ListState;
 
 /* list_begin -- look at the arguments; false: the error is answered. */
 static bool
 list_begin(Session *s, ListState *state)
 {
-	bool		normal = true;
 	int64		id;
 
 	if (tcop__too_many(s))
 		return false;
 	if (s->argc == 4 && tcop__arg_is(s, 2, "type"))
 	{
-		if (!type_known(s, 3, &normal))
+		if (!type_known(s, 3, &state->type))
 			return false;
-		state->nobody = !normal;
 	}
 	else if (s->argc > 3 && tcop__arg_is(s, 2, "id"))
 	{
@@ -400,7 +423,7 @@ tcop__client_list(Session *s)
 		uint64		id = atomic_load_explicit(&e->id, memory_order_acquire);	/* acquire [client-id] */
 		size_t		line_len;
 
-		if (id == 0 || state->nobody || !list_wants(s, state, id))
+		if (id == 0 || !type_is(state->type, e) || !list_wants(s, state, id))
 			continue;
 		line_len = client_line(s, e, line, sizeof(line));
 		if (!output_room(&s->out, line_len))
@@ -429,7 +452,7 @@ typedef struct KillFilter
 	uint64		id;				/* 0: any */
 	const BytePart *address;
 	const BytePart *local_address;
-	bool		nobody;
+	ClientType	type;
 	bool		skip_me;
 } KillFilter;
 
@@ -438,7 +461,6 @@ static bool
 kill_filter(Session *s, KillFilter *f)
 {
 	int64		id;
-	bool		normal;
 
 	for (uint32 i = 2; i < s->argc; i += 2)
 	{
@@ -457,9 +479,8 @@ kill_filter(Session *s, KillFilter *f)
 		}
 		else if (tcop__arg_is(s, i, "type"))
 		{
-			if (!type_known(s, i + 1, &normal))
+			if (!type_known(s, i + 1, &f->type))
 				return false;
-			f->nobody |= !normal;
 		}
 		else if (tcop__arg_is(s, i, "addr"))
 			f->address = value;
@@ -503,14 +524,15 @@ kill_all(Session *s, const KillFilter *f)
 	int64		killed = 0;
 	bool		self = false;
 
-	for (uint32 i = 0; i < client_table->entry_count && !f->nobody; i++)
+	for (uint32 i = 0; i < client_table->entry_count; i++)
 	{
 		ClientEntry *e = &client_table->entry[i];
 		uint64		id = atomic_load_explicit(&e->id, memory_order_acquire);	/* acquire [client-id] */
 		uint32		flags = atomic_load_explicit(&e->flags, memory_order_relaxed);	/* relaxed: set before the id */
 		ClientText	text;
 
-		if (id == 0 || (f->id != 0 && id != f->id) || (f->skip_me && e == s->entry))
+		if (id == 0 || (f->id != 0 && id != f->id) || (f->skip_me && e == s->entry) ||
+			!type_is(f->type, e))
 			continue;
 		if (f->address != NULL || f->local_address != NULL)
 		{

@@ -139,6 +139,8 @@ client_entry_take(uint32 worker, int fd, uint32 flags, const ClientText *text)
 	atomic_store_explicit(&e->output_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->output_chunks, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->gated, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->unblock_id, 0, memory_order_relaxed);
+	atomic_store_explicit(&e->redirect, UINT64_MAX, memory_order_relaxed);
 	atomic_store_explicit(&e->channels, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->patterns, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->shard_channels, 0, memory_order_relaxed);
@@ -202,16 +204,33 @@ client_text_read(ClientEntry *e, uint64 id, ClientText *text)
 	return false;
 }
 
+/* ask -- what was stored in the entry is for its worker to look at. */
+static void
+ask(ClientEntry *e)
+{
+	uint32		worker = atomic_load_explicit(&e->worker, memory_order_relaxed);	/* relaxed: constant while the id stands */
+
+	atomic_fetch_add_explicit(&client_table->worker[worker].kills, 1, memory_order_release);	/* release [client-kill] */
+	latch_set(client_table->first_worker_slot + worker);
+}
+
 bool
 client_kill(ClientEntry *e, uint64 id)
 {
-	uint32		worker;
-
 	if (atomic_load_explicit(&e->id, memory_order_acquire) != id)	/* acquire [client-id] */
 		return false;
-	worker = atomic_load_explicit(&e->worker, memory_order_relaxed);	/* relaxed: constant while the id stands */
 	atomic_store_explicit(&e->kill_id, id, memory_order_relaxed);	/* relaxed: the count publishes it */
-	atomic_fetch_add_explicit(&client_table->worker[worker].kills, 1, memory_order_release);	/* release [client-kill] */
-	latch_set(client_table->first_worker_slot + worker);
+	ask(e);
+	return true;
+}
+
+bool
+client_unblock(ClientEntry *e, uint64 id, bool error)
+{
+	if (atomic_load_explicit(&e->id, memory_order_acquire) != id ||	/* acquire [client-id] */
+		(atomic_load_explicit(&e->flags, memory_order_relaxed) & CLIENT_FLAG_BLOCKED) == 0)	/* relaxed: it may just be waking */
+		return false;
+	atomic_store_explicit(&e->unblock_id, id << 1 | error, memory_order_relaxed);	/* relaxed: the count publishes it */
+	ask(e);
 	return true;
 }

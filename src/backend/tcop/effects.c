@@ -1,14 +1,14 @@
 /*
  * effects.c -- what a command tells others once it is done: keyspace notifications,
- * and messages published within EXEC.
+ * invalidations (tracking.c), and messages published within EXEC.
  *
  * They are collected in private memory while the command runs, in the order of the
  * changes, forgotten when it begins anew, and sent when it has ended, with the
  * session's gate: so no subscriber learns of a write before it is durable, none
  * learns of one that did not happen, and of a transaction all at once.
  *
- * With notifications off a change costs one load of this process' own memory; with
- * nobody listening one more.  A command that is no transaction and goes on for many
+ * With notifications off and nobody tracking a change costs a load of this process'
+ * own memory and two of a line that is seldom written.  A command that is no transaction and goes on for many
  * turns (thousands of keys) sends what it has as it gets on.
  */
 #include "common/c.h"
@@ -50,7 +50,8 @@ static char notify_setting[SETTING_VALUE_MAX];	/* that the two above were made f
 /* Effect -- one of them, followed by its bytes (key; or channel and message), padded to 8 */
 typedef struct Effect
 {
-	const char *event;			/* NULL: a message */
+	enum { EFFECT_EVENT = 1, EFFECT_CHANGED = 2, EFFECT_MESSAGE = 4, EFFECT_FLUSHED = 8 } what;	/* the first two may go together */
+	const char *event;
 	uint32		db;
 	SubKind		kind;			/* of a message */
 	uint64		a_len;			/* key or channel */
@@ -146,11 +147,15 @@ note(Session *s, const Effect *effect, const void *a, const void *b)
 }
 
 void
-tcop__notify_note(Session *s, const char *event, const StoreKey *key)
+tcop__notify_note(Session *s, uint32 type, const char *event, const StoreKey *key)
 {
-	const Effect effect = {.event = event, .db = key->db, .a_len = key->len};
+	Effect		effect = {.event = event, .db = key->db, .a_len = key->len};
 
-	if (sub_workers() == 0)
+	if ((tcop__notify_wanted & type) != 0 && sub_workers() != 0)
+		effect.what |= EFFECT_EVENT;
+	if ((type & (NOTIFY_NEW | NOTIFY_KEY_MISS)) == 0 && message_tracked())
+		effect.what |= EFFECT_CHANGED;
+	if (effect.what == 0)
 		return;
 	note(s, &effect, key->data, NULL);
 	if (unlikely(s->effects->len > EFFECTS_SEND_BYTES) && !tcop__in_exec(s))
@@ -160,9 +165,18 @@ tcop__notify_note(Session *s, const char *event, const StoreKey *key)
 void
 tcop__effects_message(Session *s, SubKind kind, const BytePart *channel, const BytePart *message)
 {
-	const Effect effect = {.kind = kind, .a_len = channel->len, .b_len = message->len};
+	const Effect effect = {.what = EFFECT_MESSAGE, .kind = kind, .a_len = channel->len, .b_len = message->len};
 
 	note(s, &effect, channel->data, message->data);
+}
+
+void
+tcop__effects_flushed(Session *s)
+{
+	const Effect effect = {.what = EFFECT_FLUSHED};
+
+	if (message_tracked())
+		note(s, &effect, NULL, NULL);
 }
 
 /* ---- sending ---- */
@@ -190,7 +204,7 @@ notify_publish(uint32 db, const char *event, const BytePart *key, Lsn gate)
 }
 
 static void
-send_all(const struct Effects *e, Lsn gate)
+send_all(const struct Effects *e, uint64 writer, Lsn gate)
 {
 	for (size_t at = 0; at < e->len;)
 	{
@@ -202,10 +216,14 @@ send_all(const struct Effects *e, Lsn gate)
 		memcpy(&effect, e->data + at, sizeof(effect));
 		a = (BytePart) {bytes, effect.a_len};
 		b = (BytePart) {bytes + effect.a_len, effect.b_len};
-		if (effect.event != NULL)
+		if ((effect.what & EFFECT_EVENT) != 0)
 			notify_publish(effect.db, effect.event, &a, gate);
-		else
+		if ((effect.what & EFFECT_CHANGED) != 0)
+			tracking_publish(&a, writer, gate);
+		if ((effect.what & EFFECT_MESSAGE) != 0)
 			message_publish(effect.kind, &a, &b, gate);
+		if ((effect.what & EFFECT_FLUSHED) != 0)
+			tracking_publish_all(gate);
 		at += AlignUp(sizeof(Effect) + effect.a_len + effect.b_len, 8);
 	}
 }
@@ -213,7 +231,7 @@ send_all(const struct Effects *e, Lsn gate)
 void
 tcop__effects_send(Session *s)
 {
-	send_all(s->effects, s->gate);
+	send_all(s->effects, s->id, s->gate);
 	tcop__effects_drop(s);
 }
 

@@ -418,6 +418,7 @@ tcop__swapdb(Session *s)
 	s->gate = Max(s->gate, gate);
 	s->wrote = true;
 	s->last_write_lsn = Max(s->last_write_lsn, gate);
+	tcop__effects_flushed(s);
 	reply_ok(&s->out);
 	return TCOP_DONE;
 }

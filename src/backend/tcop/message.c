@@ -28,6 +28,9 @@
 uint32		message_worker;
 Bus		   *message_bus;
 static void *bus_region;
+static MessageShared nobody;
+MessageShared *message_shared = &nobody;
+static Session **sessions;		/* of this worker, by place in the client table */
 
 static void
 pushed_nowhere(Session *s, Lsn gate)
@@ -43,16 +46,22 @@ tcop_messages_size(void)
 {
 	uint32		workers = proc_kind_slots(PROC_WORKER);
 
-	return AlignUp(sub_table_size(workers), CACHE_LINE) + bus_region_size(workers, 0);
+	return sizeof(MessageShared) + AlignUp(tracking_shared_size(), CACHE_LINE) +
+		AlignUp(sub_table_size(workers), CACHE_LINE) + bus_region_size(workers, 0);
 }
 
 void
 tcop_messages_init(void *region)
 {
 	uint32		workers = proc_kind_slots(PROC_WORKER);
+	char	   *at = region;
 
-	sub_table_init(region, workers);
-	bus_region = (char *) region + AlignUp(sub_table_size(workers), CACHE_LINE);
+	message_shared = region;
+	at += sizeof(MessageShared);
+	tracking_shared = (TrackingShared *) at;
+	at += AlignUp(tracking_shared_size(), CACHE_LINE);
+	sub_table_init(at, workers);
+	bus_region = at + AlignUp(sub_table_size(workers), CACHE_LINE);
 	bus_region_init(bus_region, workers, 0);
 }
 
@@ -62,6 +71,28 @@ message_open(uint32 worker)
 {
 	message_worker = worker;
 	message_bus = bus_open(bus_region, worker);
+	sessions = calloc(client_table->entry_count, sizeof(Session *));
+	Verify(sessions != NULL);
+}
+
+uint32
+message_place(const Session *s)
+{
+	return (uint32) (s->entry - client_table->entry);
+}
+
+Session *
+message_session(uint32 place, uint64 id)
+{
+	Session    *s = sessions[place];
+
+	return s != NULL && s->id == id ? s : NULL;
+}
+
+void
+tcop_opened(Session *s)
+{
+	sessions[message_place(s)] = s;
 }
 
 /* ---- pushes ---- */
@@ -94,9 +125,15 @@ message_push_begin(Session *s, uint64 len)
 	}
 	if (likely(pending + len <= (uint64) set_client_output_buffer_limit))
 		return o;
+	message_close(s);
+	return NULL;
+}
+
+void
+message_close(Session *s)
+{
 	s->out.overflow = true;
 	tcop_pushed(s, LSN_NONE);
-	return NULL;
 }
 
 void
@@ -125,6 +162,10 @@ void
 tcop_closing(Session *s)
 {
 	pubsub_drop(s);
+	monitor_drop(s);
+	tracking_drop(s);
+	if (sessions != NULL && sessions[message_place(s)] == s)
+		sessions[message_place(s)] = NULL;
 	if (s->late != NULL)
 	{
 		output_free(&s->late->out);
@@ -216,11 +257,22 @@ receive(const BusMessage *m)
 	{
 		case BUS_LOST:
 			pubsub_close_all();
+			monitor_close_all();
+			tracking_lost();
 			return 1;
 		case BUS_MESSAGE:
 			return pubsub_deliver(SUB_CHANNEL, &m->a, &m->b, m->gate);
 		case BUS_SHARD_MESSAGE:
 			return pubsub_deliver(SUB_SHARD, &m->a, &m->b, m->gate);
+		case BUS_MONITOR:
+			return monitor_deliver(&m->b);
+		case BUS_INVALIDATE:
+			return tracking_deliver(&m->b, m->detail, m->gate);
+		case BUS_INVALIDATE_ALL:
+			return tracking_deliver_all(m->gate);
+		case BUS_REDIRECTED:
+			tracking_redirected(m);
+			return 1;
 	}
 	NotReached();
 }
@@ -233,6 +285,7 @@ tcop_messages_turn(void)
 	uint64		bytes = 0;
 
 	(void) bus_flush(message_bus, tcop_now_us);
+	tracking_turn();
 	while (pushes < DRAIN_PUSHES && bytes < DRAIN_BYTES && bus_receive(message_bus, &m))
 	{
 		uint64		n = receive(&m);

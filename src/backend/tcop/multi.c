@@ -30,6 +30,7 @@
 #include "common/c.h"
 
 #include "access/base/base_read.h"
+#include "tcop/message.h"
 #include "tcop/multi.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
@@ -460,6 +461,8 @@ run_in_its_place(Session *s, const struct Multi *m, const Queued *q)
 	s->argc = q->argc;
 	s->out_start = m->out_start;
 	s->out_errors = m->out_errors;
+	if (unlikely(s->tracking != NULL))
+		tracking_before(s);
 	store_txn_use(s->txn);
 	result = q->command->run(s);
 	if (result == TCOP_WAIT)
@@ -559,6 +562,23 @@ too_large(Session *s)
 }
 
 bool
+tcop__multi_has(const Session *s, uint32 flags)
+{
+	const struct Multi *m = s->multi;
+
+	for (uint32 i = 0; m != NULL && i < m->count; i++)
+		if ((m->queue[i]->command->flags & flags) != 0)
+			return true;
+	return false;
+}
+
+bool
+tcop__multi_open(const Session *s)
+{
+	return s->multi != NULL && s->multi->open;
+}
+
+bool
 tcop__multi_running(const Session *s)
 {
 	return s->multi != NULL && s->multi->running;
@@ -578,6 +598,8 @@ committed(Session *s, const struct Multi *m)
 	for (uint32 i = 0; i < m->count; i++)
 	{
 		stats_add(STAT_COMMAND_CALLS + m->queue[i]->command->index, 1);
+		if (message_watched())
+			tcop__monitor_feed(s, m->queue[i]->command, m->queue[i]->argv, m->queue[i]->argc);
 		if (m->queue[i]->failed)
 			stats_add(STAT_COMMAND_FAILED + m->queue[i]->command->index, 1);
 	}

@@ -344,10 +344,7 @@ pubsub_close_all(void)
 {
 	for (uint64 i = 0; i < subs.size; i++)
 		for (Sub *sub = subs.bucket[i]; sub != NULL; sub = sub->next)
-		{
-			sub->session->out.overflow = true;
-			tcop_pushed(sub->session, LSN_NONE);
-		}
+			message_close(sub->session);
 }
 
 /* ---- delivery ---- */
@@ -706,8 +703,7 @@ list_names(Session *s, SubKind kind)
 
 	if (s->argc > 3)
 	{
-		reply_error(&s->out, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
-					(int) Min((size_t) 128, s->argv[1].len), (const char *) s->argv[1].data);
+		tcop__error_help(s);
 		return TCOP_DONE;
 	}
 	if (l == NULL)

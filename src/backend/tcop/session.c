@@ -47,6 +47,8 @@ session_reset(Session *s)
 	tcop__multi_drop(s);
 	tcop__snapshot_drop(s);
 	pubsub_drop(s);
+	monitor_drop(s);
+	tracking_drop(s);
 	s->db = 0;
 	s->out.proto = 2;
 	s->authenticated = set_requirepass[0] == '\0' && s->is_unix;

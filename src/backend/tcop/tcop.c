@@ -401,12 +401,57 @@ command_end(Session *s)
 		txn_drop(s);
 	if (unlikely(s->effects != NULL))
 		tcop__effects_send(s);
+	if (unlikely(s->tracking != NULL))
+		tracking_after(s);
+	s->unblocked = UNBLOCKED_NO;
 	s->pending_count = 0;
 	if (unlikely(s->keep != NULL))
 		keep_drop(s);
 	s->command = NULL;
 	s->commands_run++;
 	stats_add(STAT_COMMANDS, 1);
+}
+
+/*
+ * admitted -- a command that has passed its checks: may it run now?  False: *result.
+ * CLIENT PAUSE holds it, it has been queued, or it is held back.
+ */
+static bool
+admitted(Session *s, TcopResult *result)
+{
+	s->paused = message_paused() && tcop__pause_holds(s);
+	if (unlikely(s->paused))
+	{
+		*result = TCOP_PARK_PAUSE;
+		return false;
+	}
+	if (unlikely(s->multi != NULL) && tcop__multi_queue(s))
+	{
+		command_end(s);
+		*result = TCOP_DONE;
+		return false;
+	}
+	stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
+	if (unlikely(s->reply_lsn) && (s->command->flags & CMD_READONLY) == 0)
+		begin_lsn(s);
+	*result = TCOP_LATER;
+	return (s->command->flags & CMD_DENYOOM) == 0 || likely(!tcop__hold(s));
+}
+
+/* unblocked -- CLIENT UNBLOCK: true: the command ends with an error; else its time is over, as it will see. */
+static bool
+unblocked(Session *s)
+{
+	if (s->unblocked == UNBLOCKED_TIMEOUT)
+	{
+		s->deadline_us = tcop_now_us;
+		return false;
+	}
+	output_cut(&s->out, s->out_start);
+	reply_error(&s->out, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+	stats_add(STAT_COMMAND_FAILED + s->command->index, 1);
+	command_end(s);
+	return true;
 }
 
 TcopResult
@@ -437,30 +482,30 @@ tcop_run(Session *s, const TcopRequest *request)
 			command_end(s);
 			return TCOP_DONE;
 		}
-		if (unlikely(s->multi != NULL) && tcop__multi_queue(s))
-		{
-			command_end(s);
-			return TCOP_DONE;
-		}
-		stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
-		if (unlikely(s->reply_lsn) && (s->command->flags & CMD_READONLY) == 0)
-			begin_lsn(s);
-		if ((s->command->flags & CMD_DENYOOM) != 0 && unlikely(tcop__hold(s)))
-			return TCOP_LATER;
+		if (!admitted(s, &result))
+			return result;
 	}
 	else
 	{
 		(void) account_now();
 		account_doing(s->command);
+		if (unlikely(s->paused) && !admitted(s, &result))
+			return result;
 		if (s->held)
 			tcop__hold_over(s);
+		if (unlikely(s->unblocked != UNBLOCKED_NO) && unblocked(s))
+			return TCOP_DONE;
 	}
+	if (unlikely(s->tracking != NULL))
+		tracking_before(s);
 	store_use_snapshot(s->snapshot);
 	result = s->command->run(s);
 	store_use_snapshot(NULL);	/* nobody else's reading, and not what net does */
 	account_run(s, result == TCOP_DONE);
 	if (likely(result == TCOP_DONE))
 	{
+		if (message_watched())
+			tcop__monitor_feed(s, s->command, s->argv, s->argc);
 		if (unlikely(s->out.errors != s->out_errors))
 			stats_add(STAT_COMMAND_FAILED + s->command->index, 1);
 		command_end(s);

@@ -59,6 +59,7 @@ typedef enum ConnQueue
 	QUEUE_PAGE,					/* ... for pages of the base (session.keep) */
 	QUEUE_MEMORY,				/* ... for memory: looked at again every NET_MEMORY_POLL_US */
 	QUEUE_LATER,				/* ... for a time (session.deadline_us) */
+	QUEUE_PAUSE,				/* ... for the end of CLIENT PAUSE */
 	QUEUE_WAIT,					/* ... for an LSN or a time (session.wait_lsn, deadline_us); those whom no LSN helps last */
 	QUEUE_COUNT
 } ConnQueue;

@@ -41,7 +41,11 @@ typedef enum BusType
 {
 	BUS_LOST,					/* messages were dropped before this one */
 	BUS_MESSAGE,				/* a: channel, b: message */
-	BUS_SHARD_MESSAGE			/* the same of SPUBLISH */
+	BUS_SHARD_MESSAGE,			/* the same of SPUBLISH */
+	BUS_MONITOR,				/* b: the line */
+	BUS_INVALIDATE,				/* b: a key that has changed; detail: id of the client that did it */
+	BUS_INVALIDATE_ALL,			/* every key may have */
+	BUS_REDIRECTED				/* a: Reader (tracking.c) who is to be told, b: the key; detail: 1 for all keys */
 } BusType;
 
 typedef struct BusMessage

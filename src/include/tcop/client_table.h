@@ -45,6 +45,10 @@ enum
 	CLIENT_FLAG_NO_EVICT = 8,
 	CLIENT_FLAG_NO_TOUCH = 16,
 	CLIENT_FLAG_PUBSUB = 32,		/* has a subscription */
+	CLIENT_FLAG_MONITOR = 64,
+	CLIENT_FLAG_TRACKING = 128,
+	CLIENT_FLAG_BCAST = 256,
+	CLIENT_FLAG_REDIRECT_BROKEN = 512,	/* the client that invalidations went to is gone */
 	CLIENT_FLAG_MULTI = 1024		/* MULTI has been said */
 };
 
@@ -52,6 +56,7 @@ typedef struct ClientEntry
 {
 	alignas(CACHE_LINE) _Atomic uint64 id;	/* 0: free.  Stored last, release [client-id] */
 	_Atomic uint64 kill_id;			/* any worker: the id that is to be closed */
+	_Atomic uint64 unblock_id;		/* any worker: the id whose wait is to end, << 1 | with an error; the owner clears it */
 	_Atomic uint32 next_free;		/* index + 1; of a free entry */
 	_Atomic uint32 worker;			/* index of the owner */
 	/* owner writes, relaxed; all read for people */
@@ -72,6 +77,7 @@ typedef struct ClientEntry
 	_Atomic uint32 channels;		/* subscriptions */
 	_Atomic uint32 patterns;
 	_Atomic uint32 shard_channels;
+	_Atomic uint64 redirect;		/* of CLIENT TRACKING: id, 0: none, UINT64_MAX: off */
 	_Atomic uint32 sequence;		/* odd: 'text' is being written */
 	_Atomic uint64 text[CLIENT_TEXT_WORDS];	/* a ClientText */
 } ClientEntry;
@@ -81,7 +87,7 @@ typedef struct ClientEntry
 typedef struct ClientWorker
 {
 	alignas(CACHE_LINE) _Atomic uint32 connections;	/* served or on the way; any worker adds, the owner takes off */
-	_Atomic uint32 kills;			/* raised by killers, release [client-kill] */
+	_Atomic uint32 kills;			/* raised by who kills or unblocks, release [client-kill] */
 } ClientWorker;
 
 #define CLIENT_WORKERS_MAX 64
@@ -121,5 +127,7 @@ extern void client_text_write(ClientEntry *entry, const ClientText *text);	/* ow
 extern bool client_text_read(ClientEntry *entry, uint64 id, ClientText *text) attribute_must_check;
 /* client_kill -- asks the entry's worker to close it; true if the entry still had this id. */
 extern bool client_kill(ClientEntry *entry, uint64 id);
+/* client_unblock -- asks it to end the entry's wait; true if the entry had this id and was waiting. */
+extern bool client_unblock(ClientEntry *entry, uint64 id, bool error);
 
 #endif

@@ -22,7 +22,8 @@ typedef enum TcopResult
 	TCOP_PARK_PAGE,		/* run again when base_keep_pending(session->keep) is 0 */
 	TCOP_PARK_MEMORY,	/* run again in about a millisecond: memory is being made */
 	TCOP_WAIT,			/* run again when flushed >= session->wait_lsn, or at session->deadline_us */
-	TCOP_LATER			/* run again at session->deadline_us */
+	TCOP_LATER,			/* run again at session->deadline_us */
+	TCOP_PARK_PAUSE		/* run again when tcop_pause_end_us() is 0 */
 } TcopResult;
 
 typedef TcopResult (*CommandRun)(Session *s);

@@ -19,6 +19,29 @@
 #include "tcop/sub_table.h"
 
 typedef struct PubSub PubSub;
+typedef struct Tracking Tracking;
+
+/*
+ * MessageShared -- at the front of region MESSAGES: what every command of every
+ * worker looks at.  One line that is seldom written.
+ */
+typedef struct MessageShared
+{
+	alignas(CACHE_LINE) _Atomic uint64 pause;	/* CLIENT PAUSE: see client_pause.c; 0: none */
+	_Atomic uint64 monitors;		/* bit per worker with a client in MONITOR */
+	_Atomic uint64 trackers;		/* ... with CLIENT TRACKING on */
+	_Atomic uint64 broadcasts;		/* ... and BCAST */
+} MessageShared;
+extern MessageShared *message_shared;	/* without a region (unit tests): one in which nobody wants anything */
+
+/* TrackingShared -- by the hash of a key: the workers that have a client who has read such a key (tracking.c) */
+#define TRACKING_SLOTS (256 * 1024)
+typedef struct TrackingShared
+{
+	_Atomic uint64 slot[TRACKING_SLOTS];
+} TrackingShared;
+extern TrackingShared *tracking_shared;
+extern size_t tracking_shared_size(void);
 
 /* Late -- pushes to a session whose command has not ended */
 typedef struct Late
@@ -46,7 +69,64 @@ extern bool message_congested(void);
 extern Output *message_push_begin(Session *s, uint64 len);
 extern void message_push_end(Session *s, Lsn gate);
 
+/* message_close -- a client of this worker that may have missed something, or does not read, is closed. */
+extern void message_close(Session *s);
+/* message_session -- the client of this worker with this place in the client table and this id; NULL: it is gone. */
+extern Session *message_session(uint32 place, uint64 id);
+extern uint32 message_place(const Session *s);
+
+/* message_watched -- does MONITOR want to see commands? */
+static inline bool
+message_watched(void)
+{
+	return unlikely(atomic_load_explicit(&message_shared->monitors, memory_order_relaxed) != 0);	/* relaxed: sooner or later */
+}
+
+/* message_paused -- does CLIENT PAUSE hold anybody, or did it?  Then tcop__pause_holds says more. */
+static inline bool
+message_paused(void)
+{
+	return unlikely(atomic_load_explicit(&message_shared->pause, memory_order_relaxed) != 0);	/* relaxed: sooner or later */
+}
+
+/* message_tracked -- does any client track keys? */
+static inline bool
+message_tracked(void)
+{
+	/* relaxed: CLIENT TRACKING waits a grace period before it relies on it */
+	return unlikely((atomic_load_explicit(&message_shared->trackers, memory_order_relaxed) |
+					 atomic_load_explicit(&message_shared->broadcasts, memory_order_relaxed)) != 0);
+}
+
+/* client_pause.c */
+/* tcop__pause_holds -- must the session's command, which has not begun, wait for the end of a pause? */
+extern bool tcop__pause_holds(const Session *s);
+
+/* monitor.c */
+/* tcop__monitor_feed -- this command is done. */
+extern void tcop__monitor_feed(const Session *s, const Command *c, const BytePart *argv, uint32 argc);
+extern uint64 monitor_deliver(const BytePart *line);	/* to the clients of this worker; returns how many */
+extern void monitor_drop(Session *s);
+extern void monitor_close_all(void);
+
+/* tracking.c */
+/* tracking_publish -- a key has changed, and the change is published; 'writer': id of the client that did it, 0: none. */
+extern void tracking_publish(const BytePart *key, uint64 writer, Lsn gate);
+extern void tracking_publish_all(Lsn gate);	/* every key may have */
+/* tracking_deliver, tracking_deliver_all, tracking_redirected -- to the clients of this worker; how many were told. */
+extern uint64 tracking_deliver(const BytePart *key, uint64 writer, Lsn gate);
+extern uint64 tracking_deliver_all(Lsn gate);
+extern void tracking_redirected(const BusMessage *m);
+/* tracking_before -- a session that tracks is about to run its command, for the first time or again; tracking_after -- it is done. */
+extern void tracking_before(Session *s);
+extern void tracking_after(Session *s);
+extern void tracking_turn(void);			/* once per turn */
+extern void tracking_drop(Session *s);
+extern void tracking_lost(void);
+
 /* effects.c */
+/* tcop__effects_flushed -- every key may have changed: told when the command is done. */
+extern void tcop__effects_flushed(Session *s);
 /* tcop__effects_message -- a message that is to be published when the command is done. */
 extern void tcop__effects_message(Session *s, SubKind kind, const BytePart *channel, const BytePart *message);
 /* notify_publish -- a keyspace event, to __keyspace@ and __keyevent@ as the setting says. */

@@ -20,6 +20,9 @@ extern void tcop__multi_refused(Session *s);
 /* tcop__multi_drop -- RESET, and the end of the connection: nothing is left of MULTI and WATCH. */
 extern void tcop__multi_drop(Session *s);
 
+/* tcop__multi_has -- is a command queued that has one of these flags?  tcop__multi_open -- has MULTI been said? */
+extern bool tcop__multi_has(const Session *s, uint32 flags);
+extern bool tcop__multi_open(const Session *s);
 /* tcop__multi_running -- is the command that runs one of EXEC's? */
 extern bool tcop__multi_running(const Session *s);
 /* tcop__multi_break -- ... then: an assertion does not hold: nothing is written, and EXEC answers nil. */

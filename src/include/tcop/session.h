@@ -20,6 +20,7 @@
 
 #define SESSION_POLICY_SERVER 0xff	/* durability: the server's setting counts */
 
+enum { UNBLOCKED_NO, UNBLOCKED_TIMEOUT, UNBLOCKED_ERROR };
 enum { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
 struct BaseKeep;
@@ -80,6 +81,10 @@ struct Session
 	struct StoreSnapshot *snapshot;		/* what reads speak of; NULL: the present */
 
 	/* pushes (tcop/message.c) */
+	bool		paused;				/* the command has not begun: CLIENT PAUSE holds it */
+	uint8		unblocked;			/* UNBLOCKED_*: by CLIENT UNBLOCK, the command that runs */
+	bool		monitor;			/* is told of all commands */
+	struct Tracking *tracking;		/* CLIENT TRACKING; NULL: off */
 	bool		push_reply;			/* the reply of the command that runs is a push: CLIENT REPLY does not hold it back */
 	struct Late *late;				/* came while a command was under way: net calls tcop_push_late when it has ended; NULL: none */
 	/* CLIENT REPLYLSN */

@@ -53,12 +53,18 @@ extern void tcop_read_ahead(Session *s, const TcopRequest *requests, uint32 coun
  * there is more, come again soon.
  * tcop_closing -- the connection is about to be closed: it listens no more.
  */
+/* tcop_opened -- a connection has been taken over. */
+extern void tcop_opened(Session *s);
 extern void (*tcop_pushed) (Session *s, Lsn gate);
 extern void tcop_push_late(Session *s);
 extern bool tcop_messages_turn(void);
 extern void tcop_closing(Session *s);
 extern size_t tcop_messages_size(void);			/* region MESSAGES */
 extern void tcop_messages_init(void *region);
+/* tcop_pause_end_us -- until when CLIENT PAUSE holds commands (TCOP_PARK_PAUSE); 0: it does not. */
+extern uint64 tcop_pause_end_us(void);
+/* tcop_unblock -- CLIENT UNBLOCK: the session's command, which is in TCOP_WAIT and is to be run again now, ends as if its time were over, or with an error. */
+extern void tcop_unblock(Session *s, bool error);
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
 /*

@@ -8,6 +8,7 @@
 #include "access/store/store.h"
 #include "access/wal/wal_keep.h"
 #include "tcop/command.h"
+#include "tcop/message.h"
 #include "tcop/number.h"
 #include "tcop/output.h"
 #include "tcop/session.h"
@@ -146,12 +147,12 @@ enum
 	NOTIFY_KEY_MISS = 32		/* m */
 };
 extern uint32 tcop__notify_wanted;		/* the classes that the setting asks for; 0: none */
-extern void tcop__notify_note(Session *s, const char *event, const StoreKey *key);
+extern void tcop__notify_note(Session *s, uint32 type, const char *event, const StoreKey *key);
 static inline void
 tcop__notify(Session *s, uint32 type, const char *event, const StoreKey *key)
 {
-	if (unlikely((tcop__notify_wanted & type) != 0))
-		tcop__notify_note(s, event, key);
+	if (unlikely((tcop__notify_wanted & type) != 0) || message_tracked())
+		tcop__notify_note(s, type, event, key);
 }
 
 extern void tcop__effects_send(Session *s);		/* the command is done: command_end */
