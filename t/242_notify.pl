@@ -192,6 +192,26 @@ subtest 'order at the gate' => sub {
 	is(join(', ', map { my $r = $l->reply(10); ref $r->[1] ? $r->[1][-1][1] : $r->[1] } 1 .. 3), 'order, 1, PONG', '... in their order');
 };
 
+subtest 'expired keys' => sub {
+	$admin->ok('CONFIG', 'SET', 'notify-keyspace-events', 'KEx');
+	my @l = map { listener($node, ['PSUBSCRIBE', '__key*']) } 1 .. 3;
+	my $n = 5000;
+	my $wire = wire($node, ['SELECT', 2], ['SET', 'stays', 1, 'EX', 1000]);
+	$wire->queue(join '', map { encode('SET', "expires:$_", 1, 'PX', 300) } 1 .. $n);
+	is(scalar($wire->replies($n, 30)), $n, "$n keys");
+	for my $l (@l)
+	{
+		my %heard;
+		for ($l->replies(2 * $n, 60)) { my ($channel, $text) = map { $_->[1] } @{$_->[1]}[2, 3]; $heard{"$channel $text"}++ }
+		my @wrong = grep { ($heard{"__keyspace\@2__:expires:$_ expired"} // 0) != 1 || ($heard{"__keyevent\@2__:expired expires:$_"} // 0) != 1 } 1 .. $n;
+		is("@wrong[0 .. ($#wrong > 9 ? 9 : $#wrong)]", '', 'every one is told of, once');
+	}
+	is($wire->ok('DBSIZE'), 1, 'and they are gone');
+	$wire->ok('SET', 'gated', 1, 'PX', 100);
+	frozen(sub { is(nothing($_), 'nothing', 'not before it is durable that one has expired') for @l });
+	like(message($_), qr/gated/, '... and then it is told') for @l;
+};
+
 subtest 'many keys' => sub {
 	my $n = 20_000;
 	my @l = map { listener($node, ['PSUBSCRIBE', '__keyevent*']) } 1 .. 3;

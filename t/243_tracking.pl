@@ -203,6 +203,14 @@ subtest 'the gate' => sub {
 	is(told($_), 'gated', '... and then all are') for @t;
 };
 
+subtest 'expiry' => sub {
+	my @t = trackers();
+	wire($node)->ok('SET', 'short', 1, 'PX', 200);
+	is($_->ok('GET', 'short'), 1, 'read before its time is over') for @t;
+	is(told($_, 10), 'short', '... told when it is') for @t;
+	is($_->command('GET', 'short')->[1], undef, '... and gone') for @t;
+};
+
 subtest 'a table that is full' => sub {
 	my ($t) = trackers();
 	my $w = wire($node);

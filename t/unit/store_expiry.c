@@ -573,23 +573,37 @@ test_switch(void **state)
 	assert_false(present("k"));
 }
 
+static int	heard_count;
+static char heard_name[32];
+static uint32 heard_db;
+
+/* hear -- keys go in the order of their deadlines. */
 static void
-test_who_listens_hears(void **state)
+hear(const StoreKey *key, Lsn lsn)
 {
-	static StoreExpired heard;
+	assert_true(lsn > FIRST_LSN);
+	assert_false(epoch_inside());
+	assert_true(key->len < sizeof(heard_name));
+	memcpy(heard_name, key->data, key->len);
+	heard_name[key->len] = '\0';
+	heard_db = key->db;
+	if (heard_count < 100)
+		assert_int_equal(atoi(heard_name + 1), heard_count);
+	heard_count++;
+}
+
+static void
+test_who_wants_hears(void **state)
+{
 	uint64		now = store_clock_us();
-	uint64		position;
 	char		name[32];
-	int			count = 0;
 
 	(void) state;
 	put("before", now + FAR);
 	move_wall(2 * (int64) FAR);
 	(void) steps();
-	position = store_expired_position();
-	assert_int_equal(position, 0);	/* nobody listened */
-	store_expired_listen(true);
-	store_expired_listen(true);
+	heard_count = 0;
+	store_expire_tell(hear);
 	now = store_clock_us();
 	for (int i = 0; i < 100; i++)
 	{
@@ -597,40 +611,13 @@ test_who_listens_hears(void **state)
 		put(name, now + FAR);
 	}
 	put_full(3, "", (Put) {.expiry = now + FAR + 1});
+	put("stays", now + 100 * FAR);
 	move_wall(2 * (int64) FAR);
 	(void) steps();
-	while (store_expired_next(&position, &heard))
-	{
-		snprintf(name, sizeof(name), "k%03d", count);
-		if (count < 100)
-		{
-			assert_int_equal(heard.db, 0);
-			assert_int_equal(heard.key_len, 4);
-			assert_memory_equal(heard.key, name, 4);
-		}
-		else
-		{
-			assert_int_equal(heard.db, 3);
-			assert_int_equal(heard.key_len, 0);
-		}
-		assert_true(heard.lsn > FIRST_LSN);
-		count++;
-	}
-	assert_int_equal(count, 101);
-	/* who falls behind misses some, and goes on */
-	now = store_clock_us();
-	for (int i = 0; i < STORE_EXPIRED_RING + 200; i++)
-	{
-		snprintf(name, sizeof(name), "m%d", i);
-		put(name, now + FAR);
-	}
-	move_wall(2 * (int64) FAR);
-	(void) steps();
-	for (count = 0; store_expired_next(&position, &heard); count++)
-		continue;
-	assert_int_equal(count, STORE_EXPIRED_RING);
-	store_expired_listen(false);
-	assert_int_equal(atomic_load(&store_shared->expired_listeners), 0);
+	store_expire_tell(NULL);
+	assert_int_equal(heard_count, 101);
+	assert_string_equal(heard_name, "");
+	assert_int_equal(heard_db, 3);
 }
 
 /* ---- against an oracle ---- */
@@ -978,7 +965,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hints_fire_in_vain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writers_wake_the_expirer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_switch, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_who_listens_hears, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_wants_hears, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_entry_before_its_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_entry_anew_before_its_key, setup, teardown),

@@ -875,7 +875,7 @@ static TcopResult
 wait_changes(Session *s, Changes *c)
 {
 	c->next = wal_feed_at(c->feed);
-	if (c->items > 0 || !c->block || (c->deadline_us != 0 && tcop_now_us >= c->deadline_us))
+	if (c->items > 0 || !c->block || s->unblocked != UNBLOCKED_NO || (c->deadline_us != 0 && tcop_now_us >= c->deadline_us))
 		return finish(s, c);
 	wal_feed_close(c->feed);
 	c->feed = NULL;

@@ -20,10 +20,13 @@
 #include "storage/ipc/proc.h"
 #include "tcop/message.h"
 #include "tcop/tcop_internal.h"
+#include "utils/clock.h"
 #include "utils/settings.h"
 
 #define DRAIN_PUSHES 16384		/* appended per turn, about */
 #define DRAIN_BYTES (4 * MIB)
+
+#define TELLERS 1				/* processes that only send: the expirer */
 
 uint32		message_worker;
 Bus		   *message_bus;
@@ -47,7 +50,7 @@ tcop_messages_size(void)
 	uint32		workers = proc_kind_slots(PROC_WORKER);
 
 	return sizeof(MessageShared) + AlignUp(tracking_shared_size(), CACHE_LINE) +
-		AlignUp(sub_table_size(workers), CACHE_LINE) + bus_region_size(workers, 0);
+		AlignUp(sub_table_size(workers), CACHE_LINE) + bus_region_size(workers, TELLERS);
 }
 
 void
@@ -62,7 +65,7 @@ tcop_messages_init(void *region)
 	at += AlignUp(tracking_shared_size(), CACHE_LINE);
 	sub_table_init(at, workers);
 	bus_region = at + AlignUp(sub_table_size(workers), CACHE_LINE);
-	bus_region_init(bus_region, workers, 0);
+	bus_region_init(bus_region, workers, TELLERS);
 }
 
 /* message_open -- this worker takes part from now on. */
@@ -295,4 +298,36 @@ tcop_messages_turn(void)
 	}
 	bus_room_made(message_bus);
 	return bus_more(message_bus);
+}
+
+/* ---- a process that is no worker: the expirer ---- */
+void
+tcop_teller_open(void)
+{
+	message_worker = UINT32_MAX;	/* none: everybody is somewhere else */
+	message_bus = bus_open(bus_region, proc_kind_slots(PROC_WORKER));
+	tcop_now_us = clock_mono_us();
+}
+
+bool
+tcop_teller_turn(void)
+{
+	tcop_now_us = clock_mono_us();
+	notify_turn();
+	(void) bus_flush(message_bus, tcop_now_us);
+	for (uint32 w = 0; w < proc_kind_slots(PROC_WORKER); w++)
+		if (bus_congested(message_bus, w, tcop_now_us))
+			return true;
+	return false;
+}
+
+void
+tcop_tell_expired(const StoreKey *key, Lsn lsn)
+{
+	const BytePart part = {key->data, key->len};
+
+	if ((tcop__notify_wanted & NOTIFY_EXPIRED) != 0 && sub_workers() != 0)
+		notify_publish(key->db, "expired", &part, lsn);
+	if (message_tracked())
+		tracking_publish(&part, 0, lsn);
 }

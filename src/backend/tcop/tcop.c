@@ -489,8 +489,12 @@ tcop_run(Session *s, const TcopRequest *request)
 	{
 		(void) account_now();
 		account_doing(s->command);
-		if (unlikely(s->paused) && !admitted(s, &result))
-			return result;
+		if (unlikely(s->paused))
+		{
+			if (!admitted(s, &result))
+				return result;
+			s->begun_ticks = account_now();	/* it begins now */
+		}
 		if (s->held)
 			tcop__hold_over(s);
 		if (unlikely(s->unblocked != UNBLOCKED_NO) && unblocked(s))

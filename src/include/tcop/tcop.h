@@ -65,6 +65,14 @@ extern void tcop_messages_init(void *region);
 extern uint64 tcop_pause_end_us(void);
 /* tcop_unblock -- CLIENT UNBLOCK: the session's command, which is in TCOP_WAIT and is to be run again now, ends as if its time were over, or with an error. */
 extern void tcop_unblock(Session *s, bool error);
+/*
+ * A process that is no worker and changes keys (the expirer) tells clients, too.
+ * tcop_teller_turn -- once per turn of its loop; true: workers have much to take in still, wait a moment.
+ */
+struct StoreKey;
+extern void tcop_teller_open(void);
+extern bool tcop_teller_turn(void);
+extern void tcop_tell_expired(const struct StoreKey *key, Lsn lsn);	/* this key has been deleted because of its deadline */
 /* tcop_turn_end -- no more commands in this turn of the loop: closes the account of time. */
 extern void tcop_turn_end(void);
 /*

@@ -62,9 +62,8 @@
  * flush has to carry a second's worth of deletions; where log or memory have no room it
  * sleeps.
  *
- * The ring of expired keys.  While anybody listens, each deleted key is put into a ring
- * of STORE_EXPIRED_RING blocks, which workers read, each from a position of its own;
- * who falls behind by more misses some.  Nobody listens: one relaxed load.
+ * Whoever wants to hear of expired keys is told by a function of the rooms above
+ * (store_expire_tell), once per key, when it has been deleted.
  *
  * One process, the expirer.  If it dies anywhere, its successor begins at the front,
  * and does what is left to be done; what was done is not done twice, because the key
@@ -75,7 +74,6 @@
 #include "access/store/evict.h"
 #include "access/store/expire.h"
 #include "access/store/store_internal.h"
-#include "common/figure.h"
 #include "storage/file/file.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/procsignal.h"
@@ -127,6 +125,7 @@ typedef struct Expirer
 } Expirer;
 
 static Expirer expirer;
+static StoreExpireTell tell;		/* NULL: nobody wants to hear */
 
 /* start_at -- the next scan begins with this deadline. */
 static void
@@ -168,6 +167,12 @@ store_expire_open(const char *data_dir)
 {
 	base_reader_open(data_dir, seg_control->system_id);
 	store__expire_begin();
+}
+
+void
+store_expire_tell(StoreExpireTell function)
+{
+	tell = function;
 }
 
 bool
@@ -393,30 +398,6 @@ database_of(const uint8 *key)
 	return -1;
 }
 
-/* tell -- those who listen, of a key that has gone; outside an epoch. */
-static void
-tell(uint32 db, const uint8 *key, uint32 key_len, Lsn lsn)
-{
-	StoreExpiredBlock *block;
-	uint64		number = figure_get(&store_shared->expired_head);
-	Off			off = mem_alloc(sizeof(*block) + key_len);
-	Off			old;
-
-	if (off == MEM_NONE)
-		return;					/* memory is short: messages are not what it is kept for */
-	block = seg_ptr(off);
-	block->number = number;
-	block->lsn = lsn;
-	block->db = db;
-	block->key_len = key_len;
-	memcpy(block->key, key, key_len);
-	/* acq_rel: release [store-expired] the block */
-	old = atomic_exchange_explicit(&store_shared->expired_ring[number % STORE_EXPIRED_RING], off, memory_order_acq_rel);
-	if (old != MEM_NONE)
-		mem_retire(old, sizeof(*block) + ((const StoreExpiredBlock *) seg_ptr(old))->key_len);
-	atomic_store_explicit(&store_shared->expired_head, number + 1, memory_order_release);	/* release [store-expired] */
-}
-
 /* delete_key -- if its deadline has passed; what was seen otherwise. */
 static StoreStatus
 delete_key(int db, const Entry *e, Seen *seen)
@@ -433,9 +414,8 @@ delete_key(int db, const Entry *e, Seen *seen)
 	store__fired = NULL;
 	if (status == STORE_OK && out.changed)
 	{
-		/* relaxed: a flag, a message more or less as it is raised */
-		if (unlikely(atomic_load_explicit(&store_shared->expired_listeners, memory_order_relaxed) != 0))
-			tell((uint32) db, key + 4, key_len - 4, out.version);
+		if (tell != NULL)
+			tell(&k, out.version);
 		seen->state = KEY_NEEDLESS;
 	}
 	return status;
@@ -621,17 +601,6 @@ wait_for(StoreStatus status)
 	}
 }
 
-/* wake_listeners -- once per batch. */
-static void
-wake_listeners(uint64 head_before)
-{
-	if (figure_get(&store_shared->expired_head) == head_before)
-		return;
-	for (uint32 i = 0; i < proc_slot_count; i++)
-		if (atomic_load_explicit(&store_shared->counts[i].listens, memory_order_relaxed) != 0)	/* relaxed: as the listeners' count */
-			latch_set(i);
-}
-
 /* look_ahead -- starts all reads of pages that the batch's keys need next; how many.  Inside the epoch but for the reads. */
 static bool
 look_ahead(void)
@@ -664,7 +633,6 @@ look_ahead(void)
 static bool
 fire_batch(void)
 {
-	uint64		head = figure_get(&store_shared->expired_head);
 	StoreStatus status = STORE_OK;
 
 	if (expirer.at == 0)
@@ -679,7 +647,6 @@ fire_batch(void)
 			(void) base_keep_error(expirer.keep);	/* logs it; the full pass looks again */
 		else if (status != STORE_OK)
 		{
-			wake_listeners(head);
 			wait_for(status);
 			return false;
 		}
@@ -688,7 +655,6 @@ fire_batch(void)
 		FAULT_POINT("expire-dropped");
 	}
 	base_keep_release(expirer.keep);
-	wake_listeners(head);
 	return true;
 }
 
@@ -804,56 +770,4 @@ store_expire_step(void)
 	}
 	set_next(expirer.next);
 	return sleep_us();
-}
-
-/* ---- who listens ---- */
-
-void
-store_expired_listen(bool on)
-{
-	StoreCounts *mine = &store_shared->counts[my_slot->number];
-
-	/* relaxed, all: a message more or less as it is raised */
-	if ((atomic_load_explicit(&mine->listens, memory_order_relaxed) != 0) == on)
-		return;
-	atomic_store_explicit(&mine->listens, on, memory_order_relaxed);
-	if (on)
-		atomic_fetch_add_explicit(&store_shared->expired_listeners, 1, memory_order_relaxed);
-	else
-		atomic_fetch_sub_explicit(&store_shared->expired_listeners, 1, memory_order_relaxed);
-}
-
-uint64
-store_expired_position(void)
-{
-	return atomic_load_explicit(&store_shared->expired_head, memory_order_acquire);	/* acquire [store-expired] */
-}
-
-bool
-store_expired_next(uint64 *position, StoreExpired *out)
-{
-	uint64		head = store_expired_position();
-	bool		found = false;
-
-	if (head - *position > STORE_EXPIRED_RING)
-		*position = head - STORE_EXPIRED_RING;
-	epoch_enter();
-	while (!found && *position < head)
-	{
-		/* acquire [store-expired] */
-		Off			off = atomic_load_explicit(&store_shared->expired_ring[*position % STORE_EXPIRED_RING], memory_order_acquire);
-		const StoreExpiredBlock *block = seg_ptr(off);
-
-		found = off != MEM_NONE && block->number == *position;
-		if (found)
-		{
-			out->db = block->db;
-			out->key_len = block->key_len;
-			out->lsn = block->lsn;
-			memcpy(out->key, block->key, block->key_len);
-		}
-		(*position)++;			/* overwritten meanwhile: missed */
-	}
-	epoch_leave();
-	return found;
 }

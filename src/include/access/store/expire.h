@@ -7,6 +7,7 @@
 #ifndef ARTERY_ACCESS_STORE_EXPIRE_H
 #define ARTERY_ACCESS_STORE_EXPIRE_H
 
+#include "access/store/store.h"
 #include "common/c.h"
 
 /* ---- the expirer process ---- */
@@ -18,6 +19,12 @@ extern void store_expire_open(const char *data_dir);
  * Outside an epoch.  May itself sleep, for a page or for room, a few milliseconds at most.
  */
 extern int64 store_expire_step(void);
+/*
+ * store_expire_tell -- from now on 'tell' is called for each key that has been deleted
+ * because of its deadline, with the LSN of the deletion; outside an epoch.
+ */
+typedef void (*StoreExpireTell)(const StoreKey *key, Lsn lsn);
+extern void store_expire_tell(StoreExpireTell tell);
 
 /* ---- any process ---- */
 /* store_expire_set_active -- DEBUG SET-ACTIVE-EXPIRE: false: expired keys stay until somebody writes them; they are absent all the same. */

@@ -371,24 +371,6 @@ extern void store_figures(StoreFigures *out);
 /* store_deadlines -- keys of a database that have a deadline, about, and the average time that they have left: for INFO. */
 extern uint64 store_deadlines(uint32 db, uint64 *average_ttl_ms);
 
-/* ---- keys that were deleted because of their deadline, for who wants to hear of it ---- */
-/*
- * Workers that have a listener say so (store_expired_listen; their latch is then set
- * after every batch), and read in their loop from a position of their own, which begins
- * at store_expired_position().  A message is gated by its lsn like anything derived from
- * a write.  Who falls behind by more than a thousand misses some.
- */
-typedef struct StoreExpired
-{
-	uint32		db;				/* that the key's tree belonged to then */
-	uint32		key_len;
-	Lsn			lsn;			/* of the deletion */
-	uint8		key[KEY_USER_MAX];
-} StoreExpired;
-extern void store_expired_listen(bool on);		/* of this process; twice is once */
-extern uint64 store_expired_position(void);
-extern bool store_expired_next(uint64 *position, StoreExpired *out);	/* false: nothing new */
-
 /* ---- background work: access/store/checkpoint.h, access/store/evict.h ---- */
 
 /* ---- recovery: startup process ---- */

@@ -109,7 +109,6 @@ typedef struct StoreCounts
 	_Atomic uint64 txn_committed;	/* transactions */
 	_Atomic uint64 txn_aborted;		/* of others, because they stood still */
 	_Atomic uint64 expired;			/* versions deleted or replaced after their deadline, ever */
-	_Atomic uint32 listens;			/* this process wants to hear of expired keys */
 	_Atomic int64 deadlines[STORE_TREES];		/* keys with a deadline, as far as writers knew what they replaced */
 	_Atomic int64 deadline_sum[STORE_TREES];	/* of those deadlines, milliseconds */
 } StoreCounts;
@@ -125,7 +124,6 @@ typedef struct StoreRange
 	uint8		prefix[KEY_MAX];	/* with tree id */
 } StoreRange;
 
-#define STORE_EXPIRED_RING 1024
 
 typedef struct StoreShared
 {
@@ -166,9 +164,6 @@ typedef struct StoreShared
 	_Atomic uint64 clock_safe;						/* a value that no restart comes below */
 	alignas(CACHE_LINE) _Atomic uint64 expire_next;	/* seq_cst [store-expire]: the expirer need not look before; UINT64_MAX: it looks now, or there is none */
 	_Atomic uint32 expire_off;
-	_Atomic uint32 expired_listeners;				/* processes that want to hear of expired keys */
-	alignas(CACHE_LINE) _Atomic uint64 expired_head;	/* entries ever made; the expirer writes; release [store-expired] */
-	_Atomic uint64 expired_ring[STORE_EXPIRED_RING];	/* Off of a StoreExpiredBlock; release [store-expired] */
 	StoreCounts counts[];							/* one per process slot */
 } StoreShared;
 
@@ -289,16 +284,6 @@ store__hint_needed(const StoreView *old, uint64 expiry)
 }
 /* store__expired_gate -- an answer shows that a deadline has passed: raises the gate to a log record that says so.  Inside the epoch; may park. */
 extern StoreStatus store__expired_gate(uint64 expiry, Lsn *gate);
-
-/* StoreExpiredBlock -- in the ring of expired keys */
-typedef struct StoreExpiredBlock
-{
-	uint64		number;
-	Lsn			lsn;
-	uint32		db;
-	uint32		key_len;
-	uint8		key[];
-} StoreExpiredBlock;
 
 /* store__fired -- the entry because of which this process is about to delete a key; NULL: none.  store_write then takes it away with the key. */
 typedef struct StoreFired
