@@ -255,8 +255,8 @@ sub one
 	$self->{now}{watches} = 1 if $choice->[1] eq 'watch';
 	$self->{now}{watches} = 0 if $choice->[1] eq 'unwatch' && !$queued;
 	$self->{used}{$choice->[1]}++;
-	# what tells of the server itself is not spoilt: it may turn into something that is not the same twice
-	if (chance(0.04) && @words > 1 && $choice->[1] !~ /\A(slowlog|latency|client|config|debug|memory|acl|command|function)\z/)
+	# not what may turn into something that waits, or tells of the server itself
+	if (chance(0.04) && @words > 1 && $choice->[1] !~ /\A(slowlog|latency|client|config|debug|memory|acl|command|function|wait)\z/)
 	{
 		my $r = rand;
 		if ($choice->[1] eq 'bitfield' || $r < 0.35) { pop @words }
