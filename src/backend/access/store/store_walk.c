@@ -428,9 +428,12 @@ walk_piece(Walking *w, uint32 max_steps, StoreWalkShow show, void *arg)
 		last_len = s->key_len - 4;
 		if (first == DISK)
 			remember(walk, s->key + 4, last_len, true);
-		for (int i = 0; i < SOURCES; i++)
-			if (equal & 1u << i)
-				next_of[i](w);
+		if (likely(equal == 1u << OVERLAY))
+			next_overlay(w);
+		else
+			for (int i = 0; i < SOURCES; i++)
+				if (equal & 1u << i)
+					next_of[i](w);
 	}
 	if (last != NULL)
 		remember(walk, last, last_len, true);
