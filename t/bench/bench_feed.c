@@ -6,6 +6,7 @@
  * is told to end (SIGTERM).  Then it writes one line: changes and replies.
  *
  *   bench_feed SOCKET CONSUMERS [PREFIX]
+ *   bench_feed SOCKET FROM UNTIL     one consumer that catches up from one position to another
  */
 #define _GNU_SOURCE
 #include <hiredis/hiredis.h>
@@ -23,6 +24,33 @@ on_term(int signal_number)
 {
 	(void) signal_number;
 	stop = 1;
+}
+
+static int
+catch_up(const char *path, long long from, long long until)
+{
+	redisContext *c = redisConnectUnix(path);
+	long long	changes = 0;
+	long long	replies = 0;
+
+	if (c == NULL || c->err != 0)
+		return 2;
+	while (from < until)
+	{
+		redisReply *r = redisCommand(c, "CHANGES %lld COUNT 1000", from);
+
+		if (r == NULL || r->type != REDIS_REPLY_ARRAY)
+		{
+			(void) fprintf(stderr, "bench_feed: %s\n", r != NULL ? r->str : c->errstr);
+			return 2;
+		}
+		changes += (long long) r->elements - 1;
+		replies++;
+		from = r->element[r->elements - 1]->integer;
+		freeReplyObject(r);
+	}
+	(void) printf("%lld %lld\n", changes, replies);
+	return 0;
 }
 
 static int
@@ -66,6 +94,8 @@ main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
+	if (argc > 3 && argv[3][0] >= '0' && argv[3][0] <= '9')
+		return catch_up(argv[1], atoll(argv[2]), atoll(argv[3]));
 	(void) sigaction(SIGTERM, &action, NULL);
 	for (int i = 0; i < count; i++)
 		if (fork() == 0)

@@ -122,4 +122,13 @@ for my $round (1 .. $option{rounds})
 printf "SET 64 bytes, %d clients, pipelines of %d, %d writes, %s, medians of %d rounds\n", @option{qw(clients pipeline writes durability rounds)};
 printf "%-30s %12s %14s %8s\n", '', 'writes/s', 'server us/write', 'ratio';
 printf "%-30s %12.0f %14.2f %8.2f\n", $_->{name}, median(@{ $rate{ $_->{name} } }), median(@{ $cpu{ $_->{name} } }), median(@{ $ratio{ $_->{name} } }) for @cases;
+
+# catching up: nobody writes, so that all the server does is for the one who reads
+my $until = $server->client->call('WAL', 'FLUSHED');
+run_case($cases[0]);
+my ($from, $end) = ($until, $server->client->call('WAL', 'FLUSHED'));
+my ($start, $cpu) = (Bench::Server::now(), $server->cpu_seconds);
+my ($changes) = qx($feed $server->{socket} $from $end) =~ /^(\d+)/ or die "bench_feed failed\n";
+printf "catching up, %d changes: %.0f changes/s, %.2f us of the server's time each\n", $changes, $changes / (Bench::Server::now() - $start),
+	($server->cpu_seconds - $cpu) * 1e6 / $changes;
 $server->stop;
