@@ -14,17 +14,11 @@
  *		CAS; lowers 'next' to d if it is higher; publishes the key by CAS on s; fills.  Who loses a CAS gives up
  *		here: to start over is to begin later.
  *	X	next := never; looks for the entry of deadline 1.  If it is there, and its lsn is
-<<<<<<< HEAD
  *		completed: looks at the key.  Deadline 1: deletes it by CAS, then a tombstone by CAS on the
  *		entry's word as read before.  Deadline 2: puts in an entry for it.  Then, or if there is no
  *		deadline: reads the entry's word w; if it is another one by now, it must be completed,
  *		too; looks at the key once more; a tombstone by CAS on w.  If there is no entry,
  *		sleeps until 'next' says 1.
-=======
- *		completed: reads its word w; looks at the key.  Deadline 1: deletes it by CAS, then a tombstone by CAS
- *		on w.  Deadline 2: puts in an entry for it, and looks once more.  None: a
- *		tombstone by CAS on w.  If there is no entry, sleeps until 'next' says 1.
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
  *
  * Properties.  At every moment, a key with a deadline has an entry at it or before it (monitor).  When
  * nothing moves any more the key has no deadline that has passed (the end): nobody sleeps over it.
@@ -32,16 +26,10 @@
  * Left out: the base and the cuts (entry and key have one lsn, so what holds here holds at each: m9,
  * m12), memory, transactions (they hold key and entry at once: m14), several keys, the clock.
  *
-<<<<<<< HEAD
  * Large THREE: three writers; so have the twins that need them.
  *
  * Twin BROKEN_YOUNG (assertion): X does not care whether the entry's lsn is completed.
  * Twin BROKEN_YOUNG_ANEW (assertion): X does not look again whether what it has found was put in anew.
-=======
- * Large THREE: three writers.
- *
- * Twin BROKEN_YOUNG (assertion): X does not care whether the entry's lsn is completed.
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
  * Twin BROKEN_REREAD (assertion): X reads the entry's word again after it has looked at the key.
  * Twin BROKEN_STORE (assertion): X stores its tombstone without comparing.
  * Twin BROKEN_KEY_FIRST (assertion): W publishes the key, then the entry.
@@ -49,13 +37,8 @@
  * Twin BROKEN_NEVER_AFTER (assertion): X sets 'next' to never when it has found nothing, not before it looks.
  * Twin BROKEN_ANNOUNCE_FIRST (assertion): W lowers 'next' before the entry is there.
  */
-<<<<<<< HEAD
 #if defined(THREE) || defined(BROKEN_YOUNG_ANEW) || defined(BROKEN_REREAD) || defined(BROKEN_STORE)
 #define WRITERS	3				/* those fail with three */
-=======
-#ifdef THREE
-#define WRITERS	3
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
 #else
 #define WRITERS	2
 #endif
@@ -89,11 +72,7 @@ inline completed(l, yes)
 {
 	atomic {
 		yes = (start[0] == 0 || start[0] > l) && (start[1] == 0 || start[1] > l);
-<<<<<<< HEAD
 #if WRITERS == 3
-=======
-#ifdef THREE
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
 		yes = yes && (start[2] == 0 || start[2] > l);
 #endif
 	}
@@ -159,7 +138,6 @@ proctype W(byte me)
 	start[me] = 0
 }
 
-<<<<<<< HEAD
 proctype X()
 {
 	byte found, w, s, t, l;
@@ -244,15 +222,6 @@ look:
 	w = entry[1];
 #endif
 	reserve(l);
-=======
-/* bury -- a tombstone in the place of the entry with word w */
-inline bury(w)
-{
-	reserve(l);
-#ifdef BROKEN_REREAD
-	w = entry[1];
-#endif
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
 	atomic {
 		if
 #ifdef BROKEN_STORE
@@ -262,71 +231,7 @@ inline bury(w)
 		:: else
 #endif
 		fi
-<<<<<<< HEAD
 	};
-=======
-	}
-}
-
-proctype X()
-{
-	byte w, s, t, l;
-	bool old, armed;
-
-again:
-#ifndef BROKEN_NEVER_AFTER
-	next = NEVER;
-#endif
-	armed = false;
-	w = entry[1];
-	if
-	:: !there[w] -> goto nothing
-	:: else
-	fi;
-#ifndef BROKEN_YOUNG
-	completed(w, old);
-	if
-	:: !old -> goto again
-	:: else
-	fi;
-#endif
-look:
-	s = key;
-	if
-	:: deadline[s] == 1 ->
-		reserve(l);
-		atomic {
-			if
-			:: key == s -> deadline[l] = 0; key = l; s = 0
-			:: else
-			fi
-		};
-		if
-		:: s == 0 -> bury(w)
-		:: else
-		fi
-#ifndef BROKEN_NO_ARM
-	:: deadline[s] == 2 && !armed ->
-		t = entry[2];
-		reserve(l);
-		atomic {
-			if
-			:: entry[2] == t -> there[l] = true; entry[2] = l; armed = true
-			:: else
-			fi
-		};
-		w = entry[1];
-		if
-		:: there[w] -> goto look
-		:: else
-		fi
-	:: deadline[s] == 2 && armed -> bury(w)
-#else
-	:: deadline[s] == 2 -> bury(w)
-#endif
-	:: deadline[s] == 0 -> bury(w)
-	fi;
->>>>>>> babc2c7 (doc/models: m15_deadlines, the index of deadlines beside writers (spin))
 	goto again;
 nothing:
 #ifdef BROKEN_NEVER_AFTER
