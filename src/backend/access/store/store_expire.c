@@ -33,7 +33,7 @@
  * A delete is (2) and its CAS on the key's word in one: who comes after it sees the key
  * absent.
  *
- * doc/models: m15_deadlines.
+ * doc/models: m16_deadlines.
  *
  * At every LSN.  The tombstone's lsn is a fresh one, so that of a checkpoint's cut or a
  * snapshot either both the look at the key and the tombstone are above, or the

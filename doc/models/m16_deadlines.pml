@@ -1,5 +1,5 @@
 /*
- * m15_deadlines.pml -- the index of deadlines: does a key with a deadline ever lack an entry, or stay for ever?
+ * m16_deadlines.pml -- the index of deadlines: does a key with a deadline ever lack an entry, or stay for ever?
  *
  * Stands for store_write with store__hint_prepare, _publish and _announce (W) in
  * src/backend/access/store, and for store_expire_step: begin, scan, fire, drop, set_next (X) in
