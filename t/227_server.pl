@@ -373,6 +373,19 @@ subtest 'CONFIG REWRITE on a bad disk' => sub {
 	$node->append_conf(fault_points => '');
 };
 
+subtest 'a slow disk' => sub {
+	$node->append_conf(fault_points => 'wal-before-fdatasync:delay_ms=30:1:0', latency_monitor_threshold => '25ms');
+	$node->restart;
+	my $wire = wire();
+	$wire->command('CLIENT', 'DURABILITY', 'immediate');
+	$wire->command('SET', 'k', $_) for 1 .. 3;
+	ok(poll_until(sub { @{$wire->command('LATENCY', 'HISTORY', 'aof-fsync-always')->[1]} > 0 }), 'flushes that take long are an event');
+	cmp_ok($wire->command('LATENCY', 'HISTORY', 'aof-fsync-always')->[1][-1][1][1][1], '>=', 30, '... with their time');
+	is(scalar(grep { $_->[1][3][1][0][1] eq 'SET' } @{$wire->command('SLOWLOG', 'GET', -1)->[1]}), 0, '... the commands that wait for them are not slow');
+	$node->append_conf(fault_points => '', latency_monitor_threshold => 0);
+	$node->restart;
+};
+
 subtest 'DEBUG is off unless allowed' => sub {
 	$node->append_conf(enable_debug_command => 'no');
 	$node->restart;
