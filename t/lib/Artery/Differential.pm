@@ -27,10 +27,9 @@ our $DATABASES   = 4;
 our $FAR         = 4_102_444_800;	# 2100-01-01: deadlines that are absolute
 my $WAIT         = 60;
 
-# artery refuses these within MULTI: they change the map of databases, which a transaction's record cannot do
-# (flushdb, swapdb); and EXEC runs its commands before it knows whether a watched key has changed: what they
-# do to the connection is taken back for SELECT and HELLO, but not for CLIENT SETNAME
-our $NOT_QUEUED = qr/\A(flushdb|swapdb|client)\z/;
+# EXEC runs its commands before it knows whether a watched key has changed: what they do to the connection is
+# taken back for SELECT and HELLO, but not for CLIENT SETNAME
+our $NOT_QUEUED = qr/\A(client)\z/;
 # WATCH looks at versions: a key that was not there, was made and went with its whole database is as if it
 # had never been, and EXEC goes on, where Redis refuses.  And a BITFIELD whose writes all fail makes a value of
 # zeros, which is a change here, while Redis does not tell watchers.  So these are made only while nobody watches.
