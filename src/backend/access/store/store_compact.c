@@ -42,6 +42,7 @@
 #define CACHED_PARTS 16			/* so much of the limit free in blocks is worth the trouble */
 #define AGAIN_US 250000			/* after a run in vain, while somebody waits */
 #define WALKS_MAX 3				/* over all leaves, for one window */
+#define STUCK_MAX 8				/* pieces in which nothing could be retired, one after the other */
 #define LEFT_OVER_MAX 64		/* moved by a walk: few enough not to walk again */
 
 /* Compact -- the evictor's own */
@@ -58,6 +59,7 @@ typedef struct Compact
 	uint32		from_len;
 	bool		alone;			/* recovery: no record waits to be filled */
 	Lsn			completed;
+	uint32		stuck;			/* pieces one after the other that did not get on */
 	uint32		walks;			/* of this window */
 	uint64		moved;			/* in this walk */
 } Compact;
@@ -122,6 +124,8 @@ piece(void)
 	uint64		until = compact.moved + PIECE_MOVED;
 	Leaf	   *leaf;
 
+	bool		went_on = false;
+
 	compact.completed = compact.alone ? UINT64_MAX : wal_completed_lsn();
 	epoch_enter();
 	art_seek(c, &store_shared->root, NULL, 0, compact.from_len > 0 ? compact.from : NULL, compact.from_len,
@@ -135,7 +139,9 @@ piece(void)
 		if (movable(leaf))
 			move(leaf);
 		leaf = next;
+		went_on = true;
 	}
+	compact.stuck = went_on || leaf == NULL ? 0 : compact.stuck + 1;
 	if (leaf != NULL)
 	{
 		memcpy(compact.from, leaf_key(leaf), leaf->key_len);
@@ -222,7 +228,12 @@ compact_step(bool waited_for)
 	if (!piece() || !walk_end())
 	{
 		mem_reclaim();
-		return true;
+		if (compact.stuck < STUCK_MAX)
+			return true;
+		/* no memory to note down what would be retired: the clock, which this keeps from running, must make some */
+		(void) !mem_collect();
+		compact.windows_left = 0;
+		compact.stuck = 0;
 	}
 	mem_stats(&stats);
 	if (compact.windows_left > 0 && spans_free(&stats) < limit() / STOCK_PARTS)
