@@ -306,6 +306,14 @@ subtest 'BLOCK' => sub {
 	ok(blocked(1), 'one waits');
 	$wait[0]->close;
 	ok(blocked(0), '... and has gone');
+	# who goes away while the log is still read for it does not stay for ever
+	for (1 .. 40)
+	{
+		my $gone = $node->connect;
+		$gone->send('CHANGES', 0, 'PREFIX', 'nothing', 'BLOCK', 0);
+		$gone->close;
+	}
+	ok(blocked(0), 'gone before the wait began');
 	# writes of its own in the pipeline
 	$wait[1]->send('SET', 'own', 1);
 	$wait[1]->send('CHANGES', flushed(), 'BLOCK', 0, 'PREFIX', 'own');

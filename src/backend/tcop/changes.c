@@ -11,9 +11,9 @@
  * newest MAP record before them says.  So the map is needed that holds where the
  * feed begins: the present one, taken back by each MAP record that comes later,
  * which say what was before them and lead from one to the next (WalMapRecord).  At
- * the end of the log there is none to go back by.  Maps where replies ended are
- * remembered, for that is where the next command begins.  From there on MAP records
- * are met in the log itself.
+ * the end of the log there is none to go back by.  What they have said is remembered,
+ * and the maps where replies ended, for that is where the next command begins.  From
+ * there on MAP records are met in the log itself.
  *
  * Waiting.  Whoever waits for changes (BLOCK) has seen everything up to a position.
  * They wait in groups of equal database and prefix; one feed per worker, the tail,
@@ -44,6 +44,7 @@
 #define VALUE_AT_ONCE (64 * KIB)
 #define CHANGE_COST 32				/* of a run's RUN_OUTPUT, also for a change that is not shown */
 #define MAPS_KEPT 64
+#define MAPS_LEARNT 1024
 #define BUCKETS 1024
 
 /* DatabaseMap -- which tree is whose */
@@ -118,6 +119,14 @@ static struct
 		DatabaseMap map;
 	}			kept[MAPS_KEPT];
 	uint32		kept_next;
+	/* what MAP records have told: the map that held for records at (after, upto] */
+	struct
+	{
+		Lsn			after;
+		Lsn			upto;
+		DatabaseMap map;
+	}			learnt[MAPS_LEARNT];
+	uint32		learnt_next;
 	/* the tail */
 	WalFeed    *tail;			/* while anybody waits */
 	bool		mapped;
@@ -175,6 +184,33 @@ map_kept(Lsn lsn, DatabaseMap *map)
 	return false;
 }
 
+/* learn -- a MAP record at lsn was read. */
+static void
+learn(Lsn lsn, const WalMapRecord *map)
+{
+	for (uint32 i = 0; i < MAPS_LEARNT; i++)
+		if (feeds.learnt[i].upto == lsn)
+			return;
+	feeds.learnt[feeds.learnt_next].after = wal_map_last(map->map.last, lsn);
+	feeds.learnt[feeds.learnt_next].upto = lsn;
+	memcpy(feeds.learnt[feeds.learnt_next].map.tree_id, map->before, sizeof(map->before));
+	feeds.learnt_next = (feeds.learnt_next + 1) % MAPS_LEARNT;
+}
+
+/* learnt -- the map that held for the record at lsn, if it is known; *after: since the MAP record there. */
+static bool
+learnt(Lsn lsn, DatabaseMap *map, Lsn *after)
+{
+	for (uint32 i = 0; i < MAPS_LEARNT; i++)
+		if (lsn > feeds.learnt[i].after && lsn <= feeds.learnt[i].upto)
+		{
+			*map = feeds.learnt[i].map;
+			*after = feeds.learnt[i].after;
+			return true;
+		}
+	return false;
+}
+
 /* map_found -- the map in hand is the right one. */
 static WalFeedStatus
 map_found(Changes *c)
@@ -221,7 +257,7 @@ find_map(Changes *c, Lsn lsn)
 	{
 		if (!store_map_trees(c->map.tree_id, &c->probe_lsn))
 			return WAL_FEED_AGAIN;
-		if (c->probe_lsn < lsn || map_kept(lsn, &c->map))
+		if (c->probe_lsn < lsn || map_kept(lsn, &c->map) || learnt(lsn, &c->map, &c->probe_lsn))
 			return map_found(c);
 		c->probing = true;
 	}
@@ -231,15 +267,18 @@ find_map(Changes *c, Lsn lsn)
 
 		if (c->probe == NULL)
 		{
+			if (learnt(c->probe_lsn, &c->map, &c->probe_lsn))
+				continue;
 			if (c->probe_lsn >= wal_flushed_lsn())
 				return WAL_FEED_END;
-			c->probe = wal_feed_open(c->probe_lsn);
+			c->probe = wal_feed_peek(c->probe_lsn);
 		}
 		status = wal_feed_next(c->probe, &record);
 		if (status == WAL_FEED_AGAIN || status == WAL_FEED_READING)
 			return status;
 		if (status != WAL_FEED_RECORD || !map_of(&record, &map))
 			break;
+		learn(record.start, &map);
 		memcpy(c->map.tree_id, map.before, sizeof(c->map.tree_id));
 		c->probe_lsn = wal_map_last(map.map.last, record.start);
 		wal_feed_close(c->probe);
@@ -824,6 +863,17 @@ show_value(Session *s, Changes *c, uint64 *room)
 		reply_crlf(&s->out);
 }
 
+/* meet_map -- from the record in hand on another map holds. */
+static void
+meet_map(Changes *c, const WalChange *change)
+{
+	WalMapRecord map;
+
+	memcpy(&map, change->value, sizeof(map));
+	learn(c->record.start, &map);
+	memcpy(c->map.tree_id, map.map.tree_id, sizeof(c->map.tree_id));
+}
+
 /* show_record -- the record in hand; true: all of it; false: its rest in the next run, or the connection overflows. */
 static bool
 show_record(Session *s, Changes *c, uint64 *room)
@@ -851,7 +901,7 @@ show_record(Session *s, Changes *c, uint64 *room)
 			*room -= Min(*room, Min(bytes, VALUE_AT_ONCE));
 		}
 		if (change.type == WAL_MAP)
-			memcpy(c->map.tree_id, change.value + offsetof(WalMapRecord, map.tree_id), sizeof(c->map.tree_id));
+			meet_map(c, &change);
 	}
 	c->in_record = false;
 	c->next = c->record.end;

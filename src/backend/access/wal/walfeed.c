@@ -70,6 +70,7 @@ struct WalFeed
 	Lsn			at;
 	bool		align;			/* find the first record from 'at' on */
 	bool		unproven;		/* 'at' came from outside */
+	bool		peek;			/* one record is wanted, and nothing behind it */
 	uint32		tries;			/* of the record at 'at' */
 	/* the window */
 	uint8	   *buf;
@@ -190,6 +191,15 @@ wal_feed_open(Lsn from)
 	if (f->align)
 		f->at = wal_feed_oldest();
 	f->unproven = true;
+	return f;
+}
+
+WalFeed *
+wal_feed_peek(Lsn at)
+{
+	WalFeed    *f = wal_feed_open(at);
+
+	f->peek = true;
 	return f;
 }
 
@@ -557,6 +567,8 @@ need(WalFeed *f, uint64 len, Lsn end)
 		make_room(f, len);
 		from = f->win + f->have;
 		to = Min(end, Min(f->win + f->room, from + LOAD_MAX));
+		if (f->peek)
+			to = Min(to, AlignUp(f->at + len, WAL_BLOCK));
 		if (ring_holds(from) && from_ring(f, from, to))
 		{
 			copied += to - from;

@@ -29,6 +29,8 @@ typedef struct WalFeed WalFeed;
 
 /* wal_feed_open -- from = LSN_NONE: from the oldest record that is there. */
 extern WalFeed *wal_feed_open(Lsn from);
+/* wal_feed_peek -- for one record at a position that is known: nothing is read ahead. */
+extern WalFeed *wal_feed_peek(Lsn at);
 extern void wal_feed_close(WalFeed *feed);		/* also while a read is under way; NULL is fine */
 extern WalFeedStatus wal_feed_next(WalFeed *feed, WalRecord *record) attribute_must_check;
 /* wal_feed_at -- where the next record begins, as far as is known: what to ask for later. */
