@@ -112,8 +112,8 @@ SKIP:
 	my $log = $node->log_file;
 	my $ctl = ctl_bin();
 	$offset = $node->log_offset;
-	($code, $out, $err) = run_command([ @private, "mount -t tmpfs -o size=16m tmpfs /dev/shm && exec $ctl start -w -D $dir -l $log" ]);
-	is($code, 0, 'a /dev/shm of 16 MB: starts') or diag($err);
+	($code, $out, $err) = run_command([ @private, "mount -t tmpfs -o size=20m tmpfs /dev/shm && exec $ctl start -w -D $dir -l $log" ]);
+	is($code, 0, 'a /dev/shm of 20 MB: starts') or diag($err);
 	like($node->log_content($offset), qr/WARNING:  memory_limit is 64 MB, but only \d+ MB are free/, 'with a warning');
 	my $client = $node->connect;
 	my ($written, $refused) = (0, '');

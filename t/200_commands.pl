@@ -172,8 +172,7 @@ subtest 'replies' => sub {
 		if (!$pid)
 		{
 			open STDOUT, '>', "$dir/log";
-			exec $redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir;
-			POSIX::_exit(1);
+			exec($redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir) or POSIX::_exit(1);
 		}
 		Artery::SoakWire->connect_wait("$dir/sock");
 		run_table('the table is true of redis-server', "$dir/sock", @table);
