@@ -50,7 +50,7 @@ expirer_main(void)
 		sleep_us = store_expire_step();
 		latency_add(LATENCY_EXPIRE_CYCLE, clock_mono_us() - begun_us);
 		mem_keep_ahead();
-		if (sleep_us == 0)
+		if (sleep_us == 0 || tcop_teller_turn())
 			continue;
 		elog_doing("waiting for the next deadline");
 		proc_set_wait(WAIT_EXPIRER_MAIN);

@@ -5,7 +5,8 @@
  * The receiver takes the bits by exchange, then reads tails.  If the bit was set
  * before, the exchange that will take it stands behind the fetch_or in the order
  * of that word's changes, and so sees the tail; if it was clear, the latch is set
- * behind it.  The bits live in the segment, what the receiver has taken of them
+ * behind it: not for each message, but before the sender sleeps (bus_wake), so that
+ * a batch of them costs one wake-up.  The bits live in the segment, what the receiver has taken of them
  * but not yet read to the end stands in 'active'.
  *
  * Room: a sender whose queue is not empty stores 'waiting', then looks at head
@@ -24,6 +25,7 @@
 #define RINGS_BYTES (8 * MIB)			/* for all rings together, as far as they are within these bounds */
 #define RING_MIN (16 * KIB)
 #define RING_MAX (256 * KIB)
+#define WAKE_MESSAGES 64				/* so many at most before a receiver is woken */
 #define PENDING_WORDS ((BUS_SENDERS_MAX + 63) / 64)
 
 /* BusHeader -- in front of each message in a ring; lengths of a and b follow from it. */
@@ -101,6 +103,8 @@ struct Bus
 	BusShared  *shared;
 	uint32		self;
 	uint32		queues;				/* that are not empty */
+	uint64		asleep;				/* receivers that have something new and may not know it: bus_wake */
+	uint32		unwoken;			/* messages since there is one */
 	uint64		active[PENDING_WORDS];	/* senders whose rings are to be read */
 	uint32		next;				/* sender whose turn it is */
 	bool		took;				/* from any sender, since bus_room_made */
@@ -248,7 +252,17 @@ ring_told(Bus *bus, BusOut *o, uint32 to)
 	atomic_store_explicit(&o->pair->tail, o->tail, memory_order_release);	/* release [bus-tail] */
 	/* seq_cst [bus-pending]: see the essay */
 	if ((atomic_fetch_or_explicit(&r->pending[bus->self / 64], bit, memory_order_seq_cst) & bit) == 0)
-		wake(bus, to);
+		bus->asleep |= UINT64_C(1) << to;
+	if (bus->asleep != 0 && ++bus->unwoken == WAKE_MESSAGES)
+		bus_wake(bus);
+}
+
+void
+bus_wake(Bus *bus)
+{
+	for (; bus->asleep != 0; bus->asleep &= bus->asleep - 1)
+		wake(bus, (uint32) __builtin_ctzll(bus->asleep));
+	bus->unwoken = 0;
 }
 
 /* queue_put -- the parts of a message from byte 'skip' on, behind what stands in the queue already. */
@@ -405,6 +419,7 @@ bus_congested(Bus *bus, uint32 to, uint64 now_us)
 bool
 bus_flush(Bus *bus, uint64 now_us)
 {
+	bus_wake(bus);
 	if (likely(bus->queues == 0))
 		return false;
 	for (uint32 to = 0; to < bus->shared->workers; to++)
@@ -420,6 +435,7 @@ bus_flush(Bus *bus, uint64 now_us)
 		if (o->first != NULL && (o->tail != before || o->moved_us == 0))
 			o->moved_us = now_us;
 	}
+	bus_wake(bus);
 	return bus->queues > 0;
 }
 

@@ -300,6 +300,13 @@ tcop_messages_turn(void)
 	return bus_more(message_bus);
 }
 
+void
+message_wake(void)
+{
+	if (likely(message_bus != NULL))
+		(void) bus_flush(message_bus, tcop_now_us);
+}
+
 /* ---- a process that is no worker: the expirer ---- */
 void
 tcop_teller_open(void)
@@ -330,4 +337,5 @@ tcop_tell_expired(const StoreKey *key, Lsn lsn)
 		notify_publish(key->db, "expired", &part, lsn);
 	if (message_tracked())
 		tracking_publish(&part, 0, lsn);
+	bus_wake(message_bus);
 }

@@ -165,6 +165,7 @@ tcop_turn_end(void)
 {
 	account_row_end();
 	account_ticks = 0;
+	message_wake();
 }
 
 size_t

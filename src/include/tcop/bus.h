@@ -5,7 +5,7 @@
  * that no sender ever stands in another's way and nothing needs a lock:
  *
  *   sender:    bytes into the ring; tail := end (release); pending[receiver] |= sender;
- *              was the bit clear: latch of the receiver
+ *              was the bit clear: latch of the receiver, by the end of the sender's turn
  *   receiver:  takes its pending bits; of each sender named: reads up to tail, head := end
  *
  * A message is a header and two runs of bytes, padded to 8; it may be longer than
@@ -68,6 +68,8 @@ extern void bus_close(Bus *bus);
 
 /* bus_send -- to a worker other than oneself.  Outside an epoch: it may allocate. */
 extern void bus_send(Bus *bus, uint32 to, const BusMessage *message);
+/* bus_wake -- receivers learn of what was sent to them: before the sender sleeps, and often enough in between.  bus_flush does it, too. */
+extern void bus_wake(Bus *bus);
 extern bool bus_congested(Bus *bus, uint32 to, uint64 now_us);
 /* bus_flush -- once per turn: moves on what stands in the queues; true: something still does. */
 extern bool bus_flush(Bus *bus, uint64 now_us);

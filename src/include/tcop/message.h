@@ -51,6 +51,7 @@ typedef struct Late
 } Late;
 
 extern void message_open(uint32 worker);
+extern void message_wake(void);		/* no more commands in this turn: who was sent something learns of it, and tells us when there is room for the rest */
 extern uint32 message_worker;		/* index of this worker */
 extern Bus *message_bus;
 
