@@ -130,6 +130,78 @@ test_conflicts(void **state)
 	store_txn_destroy(t);
 }
 
+/* flush -- FLUSHDB by somebody else, or by the transaction in use. */
+static StoreStatus
+flush(int db)
+{
+	StoreFlushJob job = {0};
+	Lsn			gate = LSN_NONE;
+	StoreStatus status;
+
+	while ((status = store_flush(db, &job, &gate)) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	return status;
+}
+
+/* changes of the map by others, while a transaction has done something already, and by itself. */
+static void
+test_map(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+	StoreCountJob job;
+	Lsn			gate = LSN_NONE;
+	StoreStatus status;
+
+	(void) state;
+	for (int again = 0; again < 2; again++)
+	{
+		/* a range of a tree that goes: the second attempt must not be held to it */
+		if (again == 0)
+			assert_int_equal(unit_put(0, "x", "1", NULL), STORE_OK);
+		store_txn_reset(t);
+		store_txn_use(t);
+		memset(&job, 0, sizeof(job));
+		while ((status = store_count_exact(0, &job, &gate)) == STORE_PARK_MAP || (status == STORE_OK && !job.done))
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+		assert_int_equal(job.count, again == 0);
+		assert_int_equal(unit_put(0, "y", "1", NULL), STORE_OK);
+		store_txn_use(NULL);
+		if (again == 0)
+			assert_int_equal(flush(0), STORE_OK);
+		assert_int_equal(commit(t), again == 0 ? STORE_CHANGED : STORE_OK);
+	}
+	assert_string_equal(unit_get(0, "y", NULL), "1");
+	/* what it wrote before belongs to a tree that somebody else has dropped when it changes the map itself */
+	assert_int_equal(unit_put(1, "other", "1", NULL), STORE_OK);
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "lost", "1", NULL), STORE_OK);
+	store_txn_use(NULL);
+	assert_int_equal(flush(0), STORE_OK);
+	store_txn_use(t);
+	assert_int_equal(flush(1), STORE_CHANGED);
+	store_txn_use(NULL);
+	/* anew: now nobody else can */
+	store_txn_reset(t);
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "kept", "1", NULL), STORE_OK);
+	assert_int_equal(flush(1), STORE_OK);
+	assert_null(unit_get(1, "other", NULL));
+	assert_int_equal(unit_put(1, "new", "1", NULL), STORE_OK);
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "elsewhere", "1", NULL), STORE_PARK_MAP);
+	assert_string_equal(unit_get(1, "other", NULL), "1");
+	assert_int_equal(commit(t), STORE_OK);
+	assert_string_equal(unit_get(0, "kept", NULL), "1");
+	assert_null(unit_get(1, "other", NULL));
+	assert_string_equal(unit_get(1, "new", NULL), "1");
+	assert_int_equal(store_count(0, &gate), 1);
+	assert_int_equal(store_count(1, &gate), 1);
+	assert_int_equal(unit_put(0, "elsewhere", "1", NULL), STORE_OK);
+	store_txn_destroy(t);
+}
+
 static void
 watch(StoreTxn *t, const char *key)
 {
@@ -548,6 +620,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_own_writes, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_map, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_watch, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_limits, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_store_teardown),

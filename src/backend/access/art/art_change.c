@@ -37,6 +37,7 @@
 
 static _Thread_local ArtPath path[ART_DEPTH_MAX];
 static _Thread_local ArtPath path_other[ART_DEPTH_MAX];
+static _Thread_local ArtPath path_swap[ART_DEPTH_MAX];	/* finishing another's transaction, in the middle of a write of one's own */
 
 /* in_slot -- the descent ended at a slot that is the key's own or another leaf's. */
 static void
@@ -419,6 +420,7 @@ swap_by_descent(ArtRoot *root, const void *key, uint32 key_len, Leaf *expected, 
 	ArtPos		pos;
 
 	art__begin(&pos, root, key, key_len);
+	pos.path = path_swap;
 	for (;;)
 	{
 		uint64		seen;

@@ -278,7 +278,7 @@ store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
 	if (pos.leaf != NULL)
 	{
 		art_abandon(&pos);
-		return true;
+		return store__resolve(pos.leaf) != NULL;
 	}
 	leaf = leaf_build(key, (uint16) key_len, &part, 1, value->expiry != 0 ? LEAF_HAS_EXPIRY : 0, value->expiry);
 	if (leaf == MEM_NONE)

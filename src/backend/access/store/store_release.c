@@ -203,6 +203,8 @@ release_head(LinkRelease *r, const StoreOpen *open, Leaf *head)
 			return;
 		}
 		head = art_lookup(&store_shared->root, key, key_len);
+		if (head != NULL && (leaf_flags(head) & LEAF_DESCRIPTOR))
+			r->missed++;		/* a transaction holds it: what it holds will be a head again */
 	}
 }
 

@@ -1389,6 +1389,8 @@ check_only(StoreTxn *t)
 
 	epoch_enter();
 	same = map_is_as_seen(t);
+	if (!same)
+		ranges_withdraw(t);		/* they may be of trees that nobody has any more */
 	for (uint32 i = 0; i < t->sorted_count && same; i++)
 	{
 		const TxnEntry *e = t->sorted[i];
@@ -1425,7 +1427,10 @@ commit_writes(StoreTxn *t, Lsn *lsn)
 		epoch_enter();
 		status = range_in_the_way(t);
 		if (status == STORE_OK && !map_is_as_seen(t))
+		{
 			status = STORE_CHANGED;
+			ranges_withdraw(t);
+		}
 		result = status == STORE_OK ? try_commit(t, &record, lsn, &status) : HOLD_WAIT;
 		epoch_leave();
 		switch (result)
@@ -1524,6 +1529,20 @@ store__txn_tree(const StoreTxn *t, uint32 db)
 	return t->mapped ? t->map.map.tree_id[db] : store__tree_id(store__tree_index(db));
 }
 
+/* trees_as_before -- was everything so far done in the trees of the map as it is now? */
+static bool
+trees_as_before(const StoreTxn *t)
+{
+	for (uint32 i = 0; i < t->bucket_count; i++)
+		for (const TxnEntry *e = t->bucket[i]; e != NULL; e = e->next)
+			if (!e->derived && tree_of_entry(e) != t->map.before[e->db])
+				return false;
+	for (uint32 i = 0; i < t->range_count; i++)
+		if (store_shared->range[t->range[i].index].tree_id != t->map.before[t->range[i].db])
+			return false;
+	return true;
+}
+
 /* change_begin -- from here on nobody else writes, until the transaction ends: STORE_PARK_MAP until that holds. */
 static StoreStatus
 change_begin(StoreTxn *t)
@@ -1547,6 +1566,14 @@ change_begin(StoreTxn *t)
 		epoch_leave();
 		memcpy(t->map.before, t->map.map.tree_id, sizeof(t->map.before));
 		t->mapped = true;
+		/* others may have changed the map since we began: what came before holds for trees that are others' now */
+		if (!trees_as_before(t))
+		{
+			ranges_withdraw(t);
+			t->stale = true;
+		}
+		if (t->stale)
+			return STORE_CHANGED;
 	}
 	return STORE_OK;
 }
