@@ -23,8 +23,8 @@
  *     anything, so that the CAS fails; and the sweep of a tombstone, or of a tree,
  *     that every root in force lacks: then k was not in the root, and if it came
  *     back it came back as a leaf.  A descriptor leaf over nothing is no leaf of k:
- *     a null may follow it; so promotion does not count it as one, and the piece is
- *     begun again behind it.
+ *     a null may follow it; so promotion does not count it as one, and the hand stays
+ *     at k as when memory is short.
  *   - The index of deadlines is left out: who reads it, reads the base as well.
  *   - A key of a tree that was dropped and swept is left out: nobody can ask for
  *     it, and none of it is in a root with a cut that high.
