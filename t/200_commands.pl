@@ -474,4 +474,15 @@ subtest 'SHUTDOWN' => sub {
 
 $node->stop('fast');
 unlike($node->log_content, qr/PANIC|FATAL|assertion/, 'nothing alarming in the log');
+# every command has its place in the manual
+{
+	my $manual = slurp_file(test_root() . '/doc/commands.md');
+	my %heading = map { uc($_) => 1 } $manual =~ /^###+ (.+)$/mg;
+	my $list = '';
+	$list .= slurp_file($_) for glob test_root() . '/src/include/tcop/lists/*_list.h';
+	my @names = map { s/\|/ /r } map { uc } $list =~ /^COMMAND\(\w+, "([^"]+)"/mg;
+	cmp_ok(scalar @names, '>', 150, 'commands');
+	is(join(', ', grep { !$heading{$_} } @names), '', 'each has a page in doc/commands.md');
+}
+
 done_testing;

@@ -264,4 +264,23 @@ subtest 'connections that end in the middle' => sub {
 };
 
 $node->stop;
+subtest 'figures' => sub {
+	$node->start;
+	my $c = $node->connect;
+	my $figure = sub { $c->cmd('INFO', 'artery') =~ /^$_[0]:(\d+)/m ? $1 : undef };
+	cmp_ok($figure->('transaction_max_bytes'), '>', 0, 'the bound that is in force');
+	my $most = $figure->('transaction_max_bytes');
+	$c->cmd('CONFIG', 'SET', 'transaction_max_bytes', '64kB');
+	is($figure->('transaction_max_bytes'), 65536, '... follows the setting');
+	$c->cmd('CONFIG', 'SET', 'transaction_max_bytes', '1GB');
+	is($figure->('transaction_max_bytes'), $most, '... and never passes a quarter of the ring');
+	$c->cmd('CONFIG', 'SET', 'transaction_max_bytes', 0);
+	my $before = $figure->('transactions_committed');
+	$c->cmd(@$_) for ['MULTI'], ['SET', 'a', 1], ['EXEC'];
+	is($figure->('transactions_committed'), $before + 1, 'commits are counted');
+	like($figure->('transactions_aborted_by_others'), qr/^\d+$/, 'and what others have aborted');
+	$c->close;
+	$node->stop;
+};
+
 done_testing;

@@ -417,6 +417,16 @@ unit_peek(Lsn segment, uint64 offset, void *bytes, size_t len)
 }
 
 void
+unit_flip(Lsn segment, uint64 offset)
+{
+	uint8		byte;
+
+	unit_peek(segment, offset, &byte, 1);
+	byte ^= 0xff;
+	unit_edit(segment, offset, &byte, 1);
+}
+
+void
 unit_truncate(Lsn segment, uint64 size)
 {
 	assert_int_equal(truncate(unit_segment_path(segment), (off_t) size), 0);

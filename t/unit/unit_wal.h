@@ -100,6 +100,7 @@ extern void unit_threads_stop(void);
 
 /* ---- files by hand ---- */
 extern void unit_edit(Lsn segment, uint64 offset, const void *bytes, size_t len);
+extern void unit_flip(Lsn segment, uint64 offset);	/* all bits of one byte: it is another one, whatever it was */
 extern void unit_peek(Lsn segment, uint64 offset, void *bytes, size_t len);
 extern void unit_truncate(Lsn segment, uint64 size);
 extern bool unit_exists(const char *path);

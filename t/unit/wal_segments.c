@@ -439,7 +439,7 @@ test_gap_proves(void **state)
 	wal__writer_close();
 	unit_next_run(FIRST, FIRST, &r);
 	second = r.result.next_start;
-	unit_edit(FIRST, WAL_HEADER_SIZE + w.at[2].start % UNIT_SEGMENT + 30, "x", 1);
+	unit_flip(FIRST, WAL_HEADER_SIZE + w.at[2].start % UNIT_SEGMENT + 30);
 	unit_child(&c, replay, &p);
 	unit_assert_fatal(&c, "the log is damaged at 0/100100", "checksum mismatch; segment 0000000000300000 continues from 0/100180", NULL);
 	assert_true(second == 3 * MIB);

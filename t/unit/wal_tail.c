@@ -372,7 +372,7 @@ test_valid_behind_tear(void **state)
 		(void) unit_write(1000, &w);
 	unit_flush();
 	done_writing();
-	unit_edit(FIRST, offset_of(w.at[100].start) + 30, "x", 1);
+	unit_flip(FIRST, offset_of(w.at[100].start) + 30);
 	ends_at(&w, 100, "checksum mismatch");
 	unit_records_free(&w);
 }
@@ -407,7 +407,7 @@ test_damage_every_byte(void **state)
 		unit_edit(FIRST, at, &good, 1);
 	}
 	/* the very last record alone: that cannot be told from a tear */
-	unit_edit(FIRST, offset_of(w.at[4].start) + 24, "x", 1);
+	unit_flip(FIRST, offset_of(w.at[4].start) + 24);
 	ends_at(&w, 4, "checksum mismatch");
 	/* unless the control file knows better */
 	refused(&c, w.at[4].end, "the log is damaged at 0/1000A0", "the control file says that it was flushed up to 0/1000C8");
@@ -467,7 +467,7 @@ test_forged_proof(void **state)
 	unit_flush();
 	done_writing();
 	ends_at(&w, 2, "zero length");
-	unit_edit(FIRST, offset_of(w.at[1].start) + 30, "x", 1);
+	unit_flip(FIRST, offset_of(w.at[1].start) + 30);
 	ends_at(&w, 1, "checksum mismatch");
 	unit_records_free(&w);
 }

@@ -583,9 +583,9 @@ doc_command(FILE *out, const Command *c)
 void
 tcop_write_commands_doc(FILE *out)
 {
-	static const char *const groups[] = {"string", "generic", "transactions", "pubsub", "connection", "server",
+	static const char *const groups[] = {"string", "bitmap", "generic", "transactions", "pubsub", "connection", "server",
 	"scripting", "cluster"};
-	static const char *const titles[] = {"Strings", "Keys, ranges, listings", "Transactions", "Messages",
+	static const char *const titles[] = {"Strings", "Bits", "Keys, ranges, listings", "Transactions", "Messages",
 	"Connection", "Server", "Scripts and functions", "Cluster"};
 
 	command_init();

@@ -498,6 +498,8 @@ info_artery_checkpoint(Text *t)
 	store_figures(&figures);
 	add(t, "evict_cut:%llu\r\npromoted_keys:%llu\r\nblind_writes_open:%llu\r\n", (ull) figures.evict_cut,
 		(ull) figures.promoted, (ull) figures.blind_open);
+	add(t, "transaction_max_bytes:%llu\r\ntransactions_committed:%llu\r\ntransactions_aborted_by_others:%llu\r\n",
+		(ull) store_txn_bytes_max(), (ull) figures.txn_committed, (ull) figures.txn_aborted);
 	add(t, "checkpoint_step:%s\r\ncheckpoint_progress:%.4f\r\ncheckpoint_pages_to_write:%llu\r\ncheckpoint_pages_written:%llu\r\n",
 		checkpoint_step_name(c.step), c.progress, (ull) c.pages_to_write, (ull) c.pages_written);
 	add(t, "checkpoint_rounds:%llu\r\ncheckpoint_rounds_committed:%llu\r\ncheckpoint_last_commit:%llu\r\n",

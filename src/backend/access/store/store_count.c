@@ -69,7 +69,9 @@ store_figures(StoreFigures *out)
 	base = store__base();
 	for (uint32 i = 0; i < proc_slot_count; i++)
 	{
-		/* relaxed, both: figures */
+		/* relaxed, all: figures */
+		out->txn_committed += atomic_load_explicit(&store_shared->counts[i].txn_committed, memory_order_relaxed);
+		out->txn_aborted += atomic_load_explicit(&store_shared->counts[i].txn_aborted, memory_order_relaxed);
 		out->promoted += atomic_load_explicit(&store_shared->counts[i].promoted, memory_order_relaxed);
 		blind += atomic_load_explicit(&store_shared->counts[i].blind, memory_order_relaxed);
 		out->expired += figure_get(&store_shared->counts[i].expired);

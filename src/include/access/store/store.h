@@ -364,6 +364,8 @@ typedef struct StoreFigures
 	Lsn			evict_cut;
 	uint64		promoted;		/* keys copied into memory because they were read */
 	uint64		blind_open;		/* keys written blindly that no merge has looked up yet */
+	uint64		txn_committed;	/* transactions, those that only read among them */
+	uint64		txn_aborted;	/* by those who wanted their keys */
 	uint64		expired;		/* versions deleted or replaced after their deadline */
 } StoreFigures;
 extern void store_figures(StoreFigures *out);
