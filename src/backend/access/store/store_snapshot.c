@@ -92,7 +92,7 @@ enum
 	SNAPSHOT_OPENING,		/* by the owner: FREE -> OPENING -> OPEN -> CLOSING -> FREE */
 	SNAPSHOT_OPEN,
 	SNAPSHOT_CLOSING,
-	SNAPSHOT_ENDING,		/* by the evictor: OPEN -> ENDING -> ENDED; ENDED -> FREE by the owner */
+	SNAPSHOT_ENDING,		/* by the evictor: OPEN -> ENDING -> ENDED; ENDED -> FREE by the owner, or taken by another who opens */
 	SNAPSHOT_ENDED,
 	SNAPSHOT_LEFT			/* by the owner from ENDING: the evictor makes it FREE */
 };
@@ -120,6 +120,13 @@ static inline uint64
 with_state(uint64 word, uint32 state, uint32 reason)
 {
 	return (word >> 16) << 16 | (uint64) reason << 8 | state;
+}
+
+/* is_serial -- are both about the same snapshot? */
+static inline bool
+is_serial(uint64 a, uint64 b)
+{
+	return a >> 16 == b >> 16;
 }
 
 static inline uint64
@@ -343,22 +350,33 @@ store_snapshot_create(uint64 client)
 	return snapshot;
 }
 
-/* take_entry -- false: the table is full. */
+/* take_entry_from -- one that is in this state; false: there is none. */
 static bool
-take_entry(StoreSnapshot *x)
+take_entry_from(StoreSnapshot *x, uint32 state)
 {
 	for (uint32 i = STORE_SNAPSHOT_CHECKPOINT + 1; i < STORE_SNAPSHOTS; i++)
 	{
 		uint64		word = load_state(i);
 		uint64		mine = with_state(word + (UINT64_C(1) << 16), SNAPSHOT_OPENING, 0);
 
-		if (state_of(word) != SNAPSHOT_FREE || !change_state(i, &word, mine))
+		if (state_of(word) != state || !change_state(i, &word, mine))
 			continue;
 		x->index = i;
 		x->word = mine;
 		return true;
 	}
 	return false;
+}
+
+/*
+ * take_entry -- false: the table is full.  An entry that a limit has ended pins nothing
+ * any more; if its owner has not come back for it, it is taken: he sees by the serial
+ * that it is not his.
+ */
+static bool
+take_entry(StoreSnapshot *x)
+{
+	return take_entry_from(x, SNAPSHOT_FREE) || take_entry_from(x, SNAPSHOT_ENDED);
 }
 
 /* links_from -- heads above 'from' may have links that nobody needs. */
@@ -482,7 +500,7 @@ close_entry(StoreSnapshot *x)
 {
 	uint64		word = load_state(x->index);
 
-	for (;;)
+	while (is_serial(word, x->word))
 		switch (state_of(word))
 		{
 			case SNAPSHOT_OPENING:
@@ -499,8 +517,9 @@ close_entry(StoreSnapshot *x)
 					return;
 				break;
 			case SNAPSHOT_ENDED:
-				Verify(change_state(x->index, &word, with_state(word, SNAPSHOT_FREE, 0)));
-				return;
+				if (change_state(x->index, &word, with_state(word, SNAPSHOT_FREE, 0)))
+					return;
+				break;			/* somebody else has taken it */
 			default:
 				NotReached();
 		}
@@ -536,10 +555,12 @@ store__snapshot_alive(const StoreSnapshot *x)
 const char *
 store_snapshot_reason(const StoreSnapshot *x)
 {
-	uint32		reason = reason_of(load_state(x->index));
+	uint64		word = load_state(x->index);
 
-	Assert(reason < SNAPSHOT_REASONS);
-	return reason_names[reason];
+	if (!is_serial(word, x->word))
+		return "a limit, see the server's log";	/* the entry is another's by now */
+	Assert(reason_of(word) < SNAPSHOT_REASONS);
+	return reason_names[reason_of(word)];
 }
 
 /* end_entry -- by a limit; false: its owner was faster, or it is no longer the one meant. */
