@@ -9,6 +9,7 @@ use Artery::Test;
 use Artery::Cluster;
 use Artery::SoakWire;
 use Test::More;
+use Time::HiRes ();
 
 my $node = Artery::Cluster->new('commands');
 $node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', durability => 'none');
@@ -471,6 +472,18 @@ subtest 'SHUTDOWN' => sub {
 	$node->start;
 	is($node->cmd('GET', 'last'), 'word', 'nothing is lost by it');
 };
+
+# a setting counts for connections that have been waiting, whichever worker serves them
+{
+	my $admin = $node->connect;
+	$admin->cmd('CONFIG', 'SET', 'requirepass', 'secret');
+	my @waiting = map { $node->connect } 1 .. 4;
+	like($_->err('GET', 'x'), qr/^NOAUTH/, 'a password is asked for') for @waiting;
+	Time::HiRes::sleep(0.3);	# all workers sleep
+	$admin->cmd('CONFIG', 'SET', 'requirepass', '');
+	is(ref $_->reply_to('GET', 'x'), '', 'and not any more') for @waiting;
+	$_->close for @waiting, $admin;
+}
 
 $node->stop('fast');
 unlike($node->log_content, qr/PANIC|FATAL|assertion/, 'nothing alarming in the log');

@@ -593,6 +593,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	unit_seed_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,10 +132,11 @@ start(void)
 	proc_set_title("%u clients", 0);
 }
 
-/* net__on_awake -- the wait is over: the commands that follow see the time as it is now. */
+/* net__on_awake -- the wait is over: the commands that follow see time and settings as they are now. */
 void
 net__on_awake(void)
 {
+	settings_apply_shared();
 	net__worker.now_us = clock_mono_us();
 	tcop_turn(net__worker.now_us);
 }
