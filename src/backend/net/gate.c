@@ -175,9 +175,18 @@ net__gate_lowest(void)
 	return lowest;
 }
 
+/* net__replies_due -- how many wait for the log, with commands that wait for an LSN. */
+uint32
+net__replies_due(void)
+{
+	return (uint32) net__worker.gated_replies + net__worker.parked[QUEUE_WAIT] - tcop_feed_blocked();
+}
+
 void
 net__gate_want(void)
 {
+	/* first, and in each turn: or the walwriter, woken at once, would take many for a lone committer */
+	wal_replies_due(net__replies_due());
 	/* who waits for room in the log waits for the flush of what fills it */
 	if (net__worker.parked[QUEUE_WAL] > 0)
 		net__worker.want[WAL_NOW] = Max(net__worker.want[WAL_NOW], wal_insert_lsn());

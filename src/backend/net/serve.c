@@ -639,7 +639,7 @@ sleep_until_something(void)
 	if (timeout_us > 0 && lsn != LSN_NONE)
 	{
 		waiting = true;
-		if (!wal_wait_begin(lsn, (uint32) w->gated_replies + w->parked[QUEUE_WAIT] - tcop_feed_blocked()) ||
+		if (!wal_wait_begin(lsn, net__replies_due()) ||
 			(w->parked[QUEUE_WAL] > 0 && log_progressed()))
 			timeout_us = 0;
 	}

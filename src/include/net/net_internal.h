@@ -178,6 +178,7 @@ extern void net__gate_reply(Conn *c);			/* after each command: when its reply ma
 extern void net__gate_push(Conn *c, Lsn gate);	/* after a push: when it may leave */
 extern void net__gate_release(void);			/* what the log allows */
 extern Lsn net__gate_lowest(void);				/* of all that waits at the gate; 0: nothing does */
+extern uint32 net__replies_due(void);			/* replies and commands that wait for the log */
 extern void net__gate_want(void);				/* ask the walwriter, once per urgency */
 extern void net__gate_forget(Conn *c);
 extern uint64 net__gate_end(Conn *c);			/* output position behind the last complete reply */

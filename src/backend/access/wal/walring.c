@@ -399,6 +399,13 @@ progress_made(void)
 		|| atomic_load_explicit(&wal_shared->space_errno, memory_order_seq_cst) != refused.space_errno;
 }
 
+void
+wal_replies_due(uint32 count)
+{
+	/* relaxed: a figure for the walwriter's policy */
+	atomic_store_explicit(&my_slot->wait_count, count, memory_order_relaxed);
+}
+
 bool
 wal_wait_begin(Lsn lsn, uint32 reply_count)
 {
@@ -406,8 +413,7 @@ wal_wait_begin(Lsn lsn, uint32 reply_count)
 	bool		there;
 
 	Assert(lsn != LSN_NONE);
-	/* relaxed: a figure for the walwriter's policy */
-	atomic_store_explicit(&slot->wait_count, reply_count, memory_order_relaxed);
+	wal_replies_due(reply_count);
 	atomic_store_explicit(&slot->wait_lsn, lsn, memory_order_seq_cst);	/* seq_cst [wal-wait] */
 	if (lsn == 1)
 		there = progress_made();
@@ -428,7 +434,7 @@ wal_wait_end(void)
 {
 	/* seq_cst [wal-wait]: the walwriter's CAS may have been here before us */
 	atomic_store_explicit(&my_slot->wait_lsn, 0, memory_order_seq_cst);
-	atomic_store_explicit(&my_slot->wait_count, 0, memory_order_relaxed);	/* relaxed: a figure */
+	wal_replies_due(0);
 }
 
 void

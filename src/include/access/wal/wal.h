@@ -107,6 +107,8 @@ extern void wal_fill_void(const WalReservation *r);
 typedef enum WalUrgency { WAL_NOW, WAL_GROUP, WAL_PERIODIC } WalUrgency;
 /* wal_want -- asks for a flush up to lsn; once per loop turn and urgency, not per reply.  Outside an epoch. */
 extern void wal_want(Lsn lsn, WalUrgency urgency);
+/* wal_replies_due -- so many replies of this process wait for the log: commit_siblings looks at it.  Before wal_want, which wakes who looks. */
+extern void wal_replies_due(uint32 count);
 /* wal_wait_begin -- this process sleeps until flushed >= lsn (1: any progress of flushed, prepared or space_errno); count: replies parked.
  * Returns false if that holds already: do not sleep.  Call after wal_want, before latch_prepare_sleep; the walwriter sets the latch. */
 extern bool wal_wait_begin(Lsn lsn, uint32 reply_count);
