@@ -6,82 +6,9 @@
  * walwriter raises 'flushed' to 'completed' when a test wants it, which is all
  * that the store knows of durability.
  */
-#include "common/c.h"
-
-#include "access/store/checkpoint.h"
-#include "access/store/evict.h"
-#include "access/store/store_internal.h"
-#include "storage/ipc/latch.h"
-#include "storage/mem/heap.h"
-#include "utils/settings.h"
-
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "unit_store.h"
 
 #define THREADS 4
-#define FIRST_LSN (1 * MIB)
-
-static uint64 seed;
-
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
-static int
-setup(void **state)
-{
-	(void) state;
-	set_max_value_size = 2 * MIB;
-	segment_create_private(regions, lengthof(regions), 256 * MIB, 16 * MIB, 12);
-	latch_create_all();
-	proc_attach(4);
-	wal_shared->segment_size = 1 * MIB;
-	atomic_store(&wal_shared->insert_word, (FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
-	atomic_store(&wal_shared->completed, FIRST_LSN);
-	atomic_store(&wal_shared->flushed, FIRST_LSN);
-	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
-	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
-		wal_shared->segment[i].seed = i + 1;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void) state;
-	segment_destroy();
-	return 0;
-}
-
-/* flush_all -- all is flushed, and may leave memory, as if a checkpoint had put nothing into the base: nothing else is looked for there. */
-static void
-flush_all(void)
-{
-	wal_completed_update();
-	atomic_store(&wal_shared->flushed, wal_completed_lsn());
-	atomic_store(&store_shared->evict_cut, wal_completed_lsn());
-}
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* ---- small commands on top of the store ---- */
 
@@ -222,7 +149,7 @@ test_large_values(void **state)
 
 	(void) state;
 	for (size_t i = 0; i < 4 * MIB; i++)
-		data[i] = (uint8) next_random();
+		data[i] = (uint8) unit_store_random();
 	for (size_t i = 0; i < lengthof(sizes); i++)
 	{
 		Got			got = {.to = back, .room = 4 * MIB};
@@ -231,7 +158,7 @@ test_large_values(void **state)
 		Lsn			gate = 0;
 		StoreStatus status = do_put(0, "big", 3, (Put) {.data = data, .len = sizes[i]}, &out);
 
-		flush_all();
+		unit_store_flush();
 		assert_int_equal(status, STORE_OK);
 		assert_int_equal(store_read(&key, show_copy, &got, &gate), STORE_OK);
 		assert_true(got.exists && got.len == sizes[i]);
@@ -249,7 +176,7 @@ test_large_values(void **state)
 		if (sizes[i] + 5000 <= 2 * MIB)
 		{
 			assert_int_equal(do_put(0, "big", 3, (Put) {.data = data + sizes[i], .len = 5000, .append = true}, NULL), STORE_OK);
-			flush_all();
+			unit_store_flush();
 			assert_int_equal(store_read(&key, show_copy, &got, &gate), STORE_OK);
 			assert_int_equal(got.len, sizes[i] + 5000);
 			assert_memory_equal(back, data, sizes[i] + 5000);
@@ -286,30 +213,30 @@ test_patches(void **state)
 	for (int i = 0; i < 400; i++)
 	{
 		Got			got = {.to = back, .room = ROOM};
-		uint64		at = next_random() % (ends[next_random() % lengthof(ends)] + 1);
-		size_t		count = next_random() % 50 == 0 ? 0 : 1 + next_random() % (next_random() % 3 ? 20 : 70000);
+		uint64		at = unit_store_random() % (ends[unit_store_random() % lengthof(ends)] + 1);
+		size_t		count = unit_store_random() % 50 == 0 ? 0 : 1 + unit_store_random() % (unit_store_random() % 3 ? 20 : 70000);
 		Lsn			gate = 0;
 
 		if (i % 40 == 0)
 		{
 			/* short again */
-			len = next_random() % 5000;
+			len = unit_store_random() % 5000;
 			for (size_t n = 0; n < len; n++)
-				model[n] = (uint8) next_random();
+				model[n] = (uint8) unit_store_random();
 			memset(model + len, 0, ROOM - len);
 			assert_int_equal(do_put(0, "patch", 5, (Put) {.data = model, .len = len}, NULL), STORE_OK);
 		}
 		for (size_t n = 0; n < count; n++)
-			data[n] = model[at + n] = (uint8) next_random();
+			data[n] = model[at + n] = (uint8) unit_store_random();
 		len = Max(len, at + count);
 		assert_int_equal(do_put(0, "patch", 5, (Put) {.data = data, .len = count, .patch = true, .at = at}, NULL), STORE_OK);
-		flush_all();
+		unit_store_flush();
 		assert_int_equal(store_read(&key, show_copy, &got, &gate), STORE_OK);
 		assert_int_equal(got.len, len);
 		assert_memory_equal(back, model, len);
 	}
 	assert_int_equal(do_put(0, "patch", 5, (Put) {.data = "x", .len = 1, .patch = true, .at = UINT64_C(1) << 62}, NULL), STORE_TOO_LARGE);
-	flush_all();
+	unit_store_flush();
 	free(model);
 	free(data);
 	free(back);
@@ -335,11 +262,11 @@ test_ring_full(void **state)
 	} while (status == STORE_OK);
 	assert_int_equal(status, STORE_PARK_WAL);
 	/* it was full indeed, and not a record sooner */
-	assert_true(wal_insert_lsn() <= FIRST_LSN + 16 * MIB);
-	assert_true(wal_insert_lsn() + WAL_RECORD_HEADER + sizeof(value) + 16 > FIRST_LSN + 16 * MIB);
+	assert_true(wal_insert_lsn() <= UNIT_STORE_FIRST_LSN + 16 * MIB);
+	assert_true(wal_insert_lsn() + WAL_RECORD_HEADER + sizeof(value) + 16 > UNIT_STORE_FIRST_LSN + 16 * MIB);
 	assert_int_equal(store_count(0, &gate), written);	/* the refused one left nothing */
 	assert_int_equal(atomic_load(&my_slot->wal_word) & 3, WAL_RES_IDLE);
-	flush_all();
+	unit_store_flush();
 	put_text(0, "after", "flush");
 	/* a full disk: a reason is set and the next segment is not there */
 	atomic_store(&wal_shared->prepared, wal_insert_lsn());
@@ -376,7 +303,7 @@ fill_paths(int count)
 		char		key[40];
 		bool		known = false;
 
-		snprintf(key, sizeof(key), "/d%d/s%d/f%d", (int) (next_random() % 7), (int) (next_random() % 5), (int) (next_random() % 100));
+		snprintf(key, sizeof(key), "/d%d/s%d/f%d", (int) (unit_store_random() % 7), (int) (unit_store_random() % 5), (int) (unit_store_random() % 100));
 		for (int j = 0; j < o->count && !known; j++)
 			known = strcmp(o->key[j], key) == 0;
 		put_text(0, key, "v");
@@ -385,7 +312,7 @@ fill_paths(int count)
 	}
 	/* delete a third again */
 	for (int i = 0; i < o->count; i++)
-		if (next_random() % 3 == 0)
+		if (unit_store_random() % 3 == 0)
 		{
 			bool		changed;
 
@@ -589,7 +516,7 @@ test_flush_and_sweep(void **state)
 
 	(void) state;
 	put_text(2, "kept", "yes");
-	flush_all();
+	unit_store_flush();
 	mem_stats(&before);
 	for (int round = 0; round < 100; round++)	/* more rounds than there are trees */
 	{
@@ -621,7 +548,7 @@ test_flush_and_sweep(void **state)
 			mem_stats(&after);
 			assert_true(after.used > (full.used + before.used) / 2);
 		}
-		flush_all();
+		unit_store_flush();
 		sweep_all();
 	}
 	mem_stats(&after);
@@ -698,7 +625,7 @@ test_tombstones_go(void **state)
 	sweep_all();
 	assert_null(get_text(0, "t4999", &gate));
 	assert_true(gate > 0);		/* not flushed: still there, still gating */
-	flush_all();
+	unit_store_flush();
 	sweep_all();
 	assert_null(get_text(0, "t4999", &gate));
 	assert_int_equal(gate, 0);
@@ -811,22 +738,22 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_single_key, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_large_values, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_patches, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ring_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_walks, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_walk_gate, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cursors, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flush_and_sweep, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flush_waits_for_writers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tombstones_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_threads_increment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_single_key, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_large_values, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_patches, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_ring_full, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_walks, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_walk_gate, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_cursors, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_flush_and_sweep, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_flush_waits_for_writers, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_tombstones_go, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_threads_increment, unit_store_setup, unit_store_teardown),
 	};
 	const char *given = getenv("ARTERY_SEED");
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : (uint64) getpid() * 2654435761u + 1;
-	printf("# seed %llu (ARTERY_SEED repeats it)\n", (unsigned long long) seed);
+	unit_store_seed = given != NULL ? strtoull(given, NULL, 10) : (uint64) getpid() * 2654435761u + 1;
+	printf("# seed %llu (ARTERY_SEED repeats it)\n", (unsigned long long) unit_store_seed);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,60 +5,25 @@
  * index is t/510's.  The wall clock is this test's: it starts at START and moves when the test says so; the
  * monotonic clock runs on, by less than a deadline here is away.
  */
-#include "common/c.h"
+#include "unit_store.h"
 
-#include "access/store/checkpoint.h"
-#include "access/store/evict.h"
 #include "access/store/expire.h"
-#include "access/store/store_internal.h"
 #include "storage/file/file_internal.h"
-#include "storage/ipc/latch.h"
-#include "storage/mem/heap.h"
 #include "utils/clock.h"
-#include "utils/settings.h"
 
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#define FIRST_LSN (1 * MIB)
 #define SECOND UINT64_C(1000000)
 #define FAR (1000 * SECOND)		/* further than a test runs */
 #define THREADS 3
 
 static uint64 seed;
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
 static int
 setup(void **state)
 {
-	(void) state;
-	set_max_value_size = 2 * MIB;
-	segment_create_private(regions, lengthof(regions), 256 * MIB, 16 * MIB, 12);
-	latch_create_all();
+	(void) unit_store_setup(state);
 	proc_attach(proc_first_slot(PROC_EXPIRER));
-	wal_shared->segment_size = 1 * MIB;
-	atomic_store(&wal_shared->insert_word, (FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
-	atomic_store(&wal_shared->completed, FIRST_LSN);
-	atomic_store(&wal_shared->flushed, FIRST_LSN);
-	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
-	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
-		wal_shared->segment[i].seed = i + 1;
 	atomic_store(clock_shift_us, 0);
 	store_clock_now = 0;
 	store__fired = NULL;
@@ -73,10 +38,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void) state;
 	file__fault_arm("");
-	segment_destroy();
-	return 0;
+	return unit_store_teardown(state);
 }
 
 /* move_wall -- the operator sets the clock. */
@@ -581,7 +544,7 @@ static uint32 heard_db;
 static void
 hear(const StoreKey *key, Lsn lsn)
 {
-	assert_true(lsn > FIRST_LSN);
+	assert_true(lsn > UNIT_STORE_FIRST_LSN);
 	assert_false(epoch_inside());
 	assert_true(key->len < sizeof(heard_name));
 	memcpy(heard_name, key->data, key->len);

@@ -5,62 +5,9 @@
  * The segment is private memory; a stand-in for the walwriter raises 'flushed'.  The
  * base is empty: what it adds is tested through the socket (t/223_prefix.pl).
  */
-#include "common/c.h"
+#include "unit_store.h"
 
-#include "access/store/checkpoint.h"
-#include "access/store/evict.h"
-#include "access/store/store_internal.h"
-#include "storage/ipc/latch.h"
-#include "storage/mem/heap.h"
-#include "utils/settings.h"
-
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#define FIRST_LSN (1 * MIB)
 #define ROUNDS 5000
-
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
-static int
-setup(void **state)
-{
-	(void) state;
-	set_max_value_size = 2 * MIB;
-	segment_create_private(regions, lengthof(regions), 256 * MIB, 16 * MIB, 12);
-	latch_create_all();
-	proc_attach(4);
-	wal_shared->segment_size = 1 * MIB;
-	atomic_store(&wal_shared->insert_word, (FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
-	atomic_store(&wal_shared->completed, FIRST_LSN);
-	atomic_store(&wal_shared->flushed, FIRST_LSN);
-	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
-	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
-		wal_shared->segment[i].seed = i + 1;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void) state;
-	segment_destroy();
-	return 0;
-}
 
 static StoreAction
 decide(const StoreView *view, StoreChange *change, void *arg)
@@ -262,9 +209,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_answers_and_gates, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many_lengths, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_one_moment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers_and_gates, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_many_lengths, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_one_moment, unit_store_setup, unit_store_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

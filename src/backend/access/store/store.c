@@ -298,18 +298,17 @@ store__promote(const uint8 *key, uint32 key_len, const BaseValue *value)
 }
 
 Look
-store__look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
+store__look_in_root(const BaseRoot *root, const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 {
-	const StoreBase *base = store__base();
 	BaseKeep   *keep = store__keep();
 	BaseValue	value;
 
 	set_view(view, NULL);
-	if (base->root.page.number == 0)
+	if (root->page.number == 0)
 		return LOOK_DONE;
 	if (keep == NULL)
 		return LOOK_NO_KEEP;
-	switch (base_get(&base->root, key, key_len, with_value, keep, &value))
+	switch (base_get(root, key, key_len, with_value, keep, &value))
 	{
 		case BASE_FOUND:
 			store__view_base(view, &value);
@@ -339,7 +338,7 @@ store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 			art_mark_recent(found);
 		return LOOK_DONE;
 	}
-	result = store__look_in_base(key, key_len, with_value, view);
+	result = store__look_in_root(&store__base()->root, key, key_len, with_value, view);
 	if (found != NULL)
 		return result;			/* a transaction's descriptor leaf holds the place */
 	if (result == LOOK_DONE && view->exists && view->flat != NULL && worth_promoting(key, key_len))
@@ -814,7 +813,7 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		a->view.unknown = true;
 	else
 	{
-		a->look = store__look_in_base(key_buffer, a->key_len, a->wants == WRITE_VALUE, &a->view);
+		a->look = store__look_in_root(&store__base()->root, key_buffer, a->key_len, a->wants == WRITE_VALUE, &a->view);
 		if (unlikely(a->look != LOOK_DONE))
 		{
 			art_abandon(&a->pos);

@@ -57,33 +57,6 @@ store__resolve_at(const Leaf *leaf, Lsn s)
 	return leaf;
 }
 
-/* look_in_base -- inside the epoch, in the pinned root. */
-static Look
-look_in_base(const StoreSnapshot *x, const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
-{
-	BaseKeep   *keep = store__keep();
-	BaseValue	value;
-
-	store__view_leaf(view, NULL);
-	if (x->root.page.number == 0)
-		return LOOK_DONE;
-	if (keep == NULL)
-		return LOOK_NO_KEEP;
-	switch (base_get(&x->root, key, key_len, with_value, keep, &value))
-	{
-		case BASE_FOUND:
-			store__view_base(view, &value);
-			return LOOK_DONE;
-		case BASE_ABSENT:
-			return LOOK_DONE;
-		case BASE_MISS:
-			return LOOK_MISS;
-		case BASE_CORRUPT:
-			return LOOK_CORRUPT;
-	}
-	NotReached();
-}
-
 StoreStatus
 store__at_read(const StoreKey *key, bool with_value, StoreShow show, void *arg, Lsn *gate)
 {
@@ -104,7 +77,7 @@ store__at_read(const StoreKey *key, bool with_value, StoreShow show, void *arg, 
 		if (leaf != NULL)
 			store__view_leaf(&view, leaf);
 		else
-			result = look_in_base(x, key_buffer, len, with_value, &view);
+			result = store__look_in_root(&x->root, key_buffer, len, with_value, &view);
 		alive = store__snapshot_alive(x);
 		if (likely(alive && result == LOOK_DONE))
 		{
@@ -149,7 +122,7 @@ count_leaf(const StoreSnapshot *x, StoreCountJob *job, const Leaf *leaf)
 	if (version == NULL || version->lsn <= x->root.cut)
 		return LOOK_DONE;
 	store__view_leaf(&now, version);
-	result = look_in_base(x, leaf_key(version), version->key_len, false, &before);
+	result = store__look_in_root(&x->root, leaf_key(version), version->key_len, false, &before);
 	if (result == LOOK_DONE)
 		job->absent += (int) now.present - (int) before.present;
 	return result;

@@ -467,7 +467,7 @@ drop(const Entry *e, uint64 armed, Look *look)
 		if (leaf != NULL || complete)
 			store__view_leaf(&view, leaf);
 		else
-			*look = store__look_in_base(key, key_len, false, &view);
+			*look = store__look_in_root(&store__base()->root, key, key_len, false, &view);
 		if (*look != LOOK_DONE)
 			return DROP_LOOK;
 		see(&view, &seen);

@@ -455,8 +455,8 @@ typedef enum Look
 	LOOK_MISS,				/* outside the epoch: base_read_start, park */
 	LOOK_CORRUPT
 } Look;
-/* store__look_in_base -- inside the epoch; the overlay has no leaf. */
-extern Look store__look_in_base(const uint8 *key, uint32 key_len, bool with_value, StoreView *view);
+/* store__look_in_root -- inside the epoch; the overlay has no leaf that counts.  The root in force, or a snapshot's. */
+extern Look store__look_in_root(const BaseRoot *root, const uint8 *key, uint32 key_len, bool with_value, StoreView *view);
 /* store__look -- inside the epoch: overlay, then base; *in_overlay: where it was decided. */
 extern Look store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view);
 /* store__look_failed -- outside the epoch; STORE_OK: look again. */
