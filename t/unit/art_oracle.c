@@ -590,6 +590,8 @@ op_seek(Shape shape)
 			at += there && exclusive;
 	}
 	epoch_enter();
+	/* a hint, right or wrong */
+	art_expect(c, random_below(2) ? 0 : random_below(40), random_below(2));
 	art_seek(c, &shared->root, prefix, prefix_len, from_edge ? NULL : key, len, exclusive, backward);
 	for (uint32 steps = random_below(20) == 0 ? ENTRIES_MAX + 1 : 1 + random_below(30); steps > 0; steps--)
 	{
@@ -603,7 +605,18 @@ op_seek(Shape shape)
 			break;
 		}
 		assert_is(l, &entry[at]);
-		at += backward ? -1 : 1;
+		if (random_below(8) == 0)
+		{
+			/* behind all that begin as this one does */
+			uint32		hop_len = random_below(entry[at].len + 1);
+			const uint8 *hop = entry[at].key;
+
+			art_hop(c, hop, hop_len);
+			while (at >= 0 && at < (int) overlay.count && in_prefix(&entry[at], hop, hop_len))
+				at += backward ? -1 : 1;
+		}
+		else
+			at += backward ? -1 : 1;
 	}
 	epoch_leave();
 }

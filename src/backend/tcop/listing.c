@@ -135,10 +135,19 @@ tcop__listing_prefix(Listing *l, const void *prefix, size_t len)
 
 /* ---- items ---- */
 
+static inline uint8 *
+end_line(uint8 *to)
+{
+	memcpy(to, "\r\n", 2);
+	return to + 2;
+}
+
 StoreWalkNext
 tcop__listing_item(Listing *l, const uint8 *key, uint32 key_len, const StoreView *view)
 {
 	Output	   *o = &l->session->out;
+	uint8	   *start;
+	uint8	   *to;
 	uint64		need = key_len + ITEM_FRAME + (l->with_values ? view->value_len : 0);
 
 	if (need > TCOP_VALUE_DIRECT || unlikely(l->with_versions && view->lsn == STORE_LSN_PENDING))
@@ -152,25 +161,23 @@ tcop__listing_item(Listing *l, const uint8 *key, uint32 key_len, const StoreView
 		l->need = (uint32) need;
 		return STORE_WALK_STOP_BEFORE;
 	}
+	to = start = o->tail->data + o->tail->end;
 	if (l->with_values || l->with_versions)
-		reply_array(o, (uint64) 1 + l->with_values + l->with_versions);
-	reply_bulk(o, key, key_len);
-	l->last_key = o->tail->data + o->tail->end - 2 - key_len;
+		to += reply_header(to, '*', (uint64) 1 + l->with_values + l->with_versions);
+	to += reply_header(to, '$', key_len);
+	memcpy(to, key, key_len);
+	l->last_key = to;
 	l->last_key_len = key_len;
 	l->last_is_prefix = false;
+	to = end_line(to + key_len);
 	if (l->with_values)
 	{
-		uint8	   *to;
-		uint32		n;
-
-		reply_bulk_header(o, view->value_len);
-		to = output_reserve(o, (uint32) view->value_len + 2);
-		n = (uint32) view->value_len;
-		if (n > 0)
-			store_view_copy(view, 0, n, to);
-		memcpy(to + n, "\r\n", 2);
-		output_advance(o, n + 2);
+		to += reply_header(to, '$', view->value_len);
+		if (view->value_len > 0)
+			store_view_copy(view, 0, view->value_len, to);
+		to = end_line(to + view->value_len);
 	}
+	output_advance(o, (uint32) (to - start));
 	if (l->with_versions)
 		reply_int(o, (int64) view->lsn);
 	l->items++;

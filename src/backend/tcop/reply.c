@@ -73,23 +73,14 @@ reply_error(Output *o, const char *fmt, ...)
 }
 
 uint32
-reply_header(uint8 *to, char type, uint64 count)
+reply__header_long(uint8 *to, char type, uint64 count)
 {
-	uint32		n = 1;
+	uint32		n;
 
 	to[0] = (uint8) type;
-	if (count < 10)
-		to[n++] = (uint8) ('0' + count);
-	else if (count < 100)
-	{
-		to[n++] = (uint8) ('0' + count / 10);
-		to[n++] = (uint8) ('0' + count % 10);
-	}
-	else
-		n += number_format_unsigned((char *) to + 1, count);
-	to[n++] = '\r';
-	to[n++] = '\n';
-	return n;
+	n = 1 + number_format_unsigned((char *) to + 1, count);
+	memcpy(to + n, "\r\n", 2);
+	return n + 2;
 }
 
 static inline void

@@ -57,6 +57,8 @@ typedef uint64 Lsn;
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* a function that only prefetches: gcc takes it for one without effect, and drops calls that it has not made inline early */
+#define attribute_prefetch inline __attribute__((always_inline))
 #define attribute_printf(f, a) __attribute__((format(printf, f, a)))
 #define attribute_noreturn __attribute__((noreturn))
 #define attribute_must_check __attribute__((warn_unused_result))

@@ -131,6 +131,19 @@ extern void reply_map(Output *o, uint64 pairs);				/* RESP2: array of twice as m
 extern void reply_push(Output *o, uint64 count);			/* RESP2: array */
 extern void reply_set(Output *o, uint64 count);				/* RESP2: array */
 /* reply_header -- writes '*', '%' ... and a count to 'to' (at least 24 bytes); returns its length. */
-extern uint32 reply_header(uint8 *to, char type, uint64 count);
+extern uint32 reply__header_long(uint8 *to, char type, uint64 count);
+static inline uint32
+reply_header(uint8 *to, char type, uint64 count)
+{
+	uint32		two = count >= 10;
+
+	if (unlikely(count >= 100))
+		return reply__header_long(to, type, count);
+	to[0] = (uint8) type;
+	to[1] = (uint8) ('0' + (two ? count / 10 : count));
+	to[2] = (uint8) ('0' + count % 10);
+	memcpy(to + 2 + two, "\r\n", 2);
+	return 4 + two;
+}
 
 #endif

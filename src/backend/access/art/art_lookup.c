@@ -157,16 +157,6 @@ art_mark_recent(Leaf *leaf)
 		atomic_fetch_or_explicit(&leaf->flags, LEAF_RECENT, memory_order_relaxed);
 }
 
-static inline void
-prefetch_word(uint64 word)
-{
-	if (slot_tag(word) != TAG_NULL)
-	{
-		__builtin_prefetch(seg_ptr(slot_ref(word)));
-		__builtin_prefetch((char *) seg_ptr(slot_ref(word)) + CACHE_LINE);
-	}
-}
-
 void
 art_prefetch(ArtRoot *root, const void *key, uint32 key_len)
 {
@@ -176,7 +166,7 @@ art_prefetch(ArtRoot *root, const void *key, uint32 key_len)
 
 	for (int level = 0; level < PREFETCH_LEVELS && slot_tag(word) == TAG_INNER; level++)
 		word = child_on_the_way(art__node(slot_ref(word)), key, key_len, &depth, &said);
-	prefetch_word(word);
+	art__prefetch_word(word);
 }
 
 /* prefetch_group -- all keys go down one level per round, so that their misses overlap. */
@@ -203,7 +193,7 @@ prefetch_group(ArtRoot *root, const BytePart *keys, int count)
 				continue;
 			word[i] = child_on_the_way(art__node(slot_ref(word[i])), keys[i].data, (uint32) keys[i].len, &depth[i],
 									   &said);
-			prefetch_word(word[i]);
+			art__prefetch_word(word[i]);
 			more = true;
 		}
 	}

@@ -14,7 +14,7 @@
  * it comes.  What a frozen node shows was in force when it was frozen, which is
  * after the frame was made, hence after the walk began.
  *
- * In which order the slots of a N16 come is found out once.  A slot keeps its key byte,
+ * In which order the slots of a N4 or N16 come is found out once.  A slot keeps its key byte,
  * and one that got it later holds nothing that was there throughout.  Leaves are
  * found some time before they are returned: what is returned was in force when it was found,
  * which is within the walk as well.
@@ -57,7 +57,7 @@ typedef struct ArtFrame
 	uint16		len;			/* bytes that the keys below have in common */
 	uint8		type;			/* of the node */
 	bool		stepped;		/* some child has been taken */
-	bool		ordered;		/* N16: 'order' counts, not 'next' */
+	bool		ordered;		/* N4, N16: 'order' counts, not 'next' */
 	uint8		at;				/* the next place in 'order' ... */
 	uint8		count;			/* ... of so many */
 	uint8		order[16];		/* slots in byte order, in the cursor's direction, as they were keyed when the frame was made */
@@ -68,14 +68,16 @@ static_assert(KEY_MAX <= UINT16_MAX, "the length of a key fits a frame");
  * Leaves ahead.  Leaves lie anywhere in memory, so a walk would wait for each.  It finds
  * some more than it returns, several in one go, and starts loading them, so that they
  * are waited for together: as many as it has been told to expect, or few at first and
- * more the longer it goes on without a hop.
+ * more the longer it goes on without a hop.  What it loads of each is what it will look at, if
+ * it is as long as those before.
  */
-#define AHEAD_MAX 32
+#define REACH_MAX (5 * CACHE_LINE)
 #define SIBLINGS_MAX 16			/* ways that are loaded together, while a walk hops from subtree to subtree */
 #define SIBLING_LEVELS 8
 
 struct ArtCursor
 {
+	ArtAhead	ahead;			/* first: art_next knows it */
 	Leaf	   *pending;		/* found by art_seek itself: comes first */
 	Leaf	   *last;			/* that was found, not returned, last: the frames are the way to it */
 	uint32		depth;
@@ -84,10 +86,9 @@ struct ArtCursor
 	uint64		clean_upto;
 	uint32		expected;		/* leaves, in the walk to come; 0: who knows */
 	bool		values;			/* not only their heads and keys will be looked at */
-	uint32		ahead;			/* leaves to find ahead; 0: never */
-	uint32		found_first;	/* found[]: a ring */
-	uint32		found_count;
-	Leaf	   *found[AHEAD_MAX];
+	uint32		reach[2];		/* bytes of a leaf that will be looked at, about: without its value, with it; learnt, in this walk and earlier ones */
+	uint32		want;			/* leaves to find ahead; 0: never */
+	uint32		left;			/* of those expected; UINT32_MAX: who knows */
 	uint32		hop_depth;		/* of the frame that the last hop went on in */
 	uint32		hop_loaded;		/* how many of its next children are being loaded, each with the way to its first leaf */
 	ArtFrame	frame[ART_DEPTH_MAX];
@@ -108,17 +109,6 @@ art_cursor(int which)
 	return &cursors[which];
 }
 
-/* prefetch_word -- what the walk will soon look at. */
-static inline void
-prefetch_word(uint64 word)
-{
-	if (slot_tag(word) != TAG_NULL)
-	{
-		__builtin_prefetch(seg_ptr(slot_ref(word)));
-		__builtin_prefetch((char *) seg_ptr(slot_ref(word)) + CACHE_LINE);
-	}
-}
-
 /* art__cursor_own -- the one that no caller of the room uses. */
 ArtCursor *
 art__cursor_own(void)
@@ -134,49 +124,43 @@ art__cursor_node(const ArtCursor *c)
 }
 
 /*
- * order_slots -- N16: which slots the frame will come to.  The slots themselves are read when it
- * does; one that gets its key byte later holds nothing that was there throughout.
+ * order_slots -- N4, N16: which slots the frame will come to; what is below them is loaded, unless the walk hops.  The
+ * slots themselves are read when it comes to them; one that gets its key byte later holds nothing that was
+ * there throughout.  Each slot's place is the number of those before it: no jumps that nobody can predict.
  */
 static void
-order_slots(ArtFrame *f, const ArtNode16 *node, bool backward)
+order_slots(ArtFrame *f, ArtNode *node, bool backward, bool hops)
 {
-	uint64		present[4] = {0};
-	uint8		slot_of[256];
-	int32		before = -1;
-	bool		ascending = !backward;
+	_Atomic uint64 *slot = art__slots(node, f->type);
+	const uint32 capacity = art__capacity[f->type];
+	const uint8 flip = backward ? 0x7f : 0x80;	/* to signed numbers, in the cursor's direction */
+	int8		byte[16];
+	int8		place[16] = {0};
+	uint32		count = 0;
 
-	f->ordered = true;
-	f->at = f->count = 0;
-	for (uint32 i = 0; i < 16; i++)
+	memset(byte, INT8_MAX, sizeof(byte));
+	for (; count < capacity; count++)
 	{
-		/* relaxed: the key byte alone, which stays */
-		uint64		word = atomic_load_explicit(&node->slot[i], memory_order_relaxed);
-		int32		byte = slot_byte(word);
+		/* relaxed: the key byte, which stays, and a hint where to look; nothing is read through it */
+		uint64		word = atomic_load_explicit(&slot[count], memory_order_relaxed);
 
 		if ((word & SLOT_KEYED) == 0)
 			break;
-		if (backward ? byte > f->next : byte < f->next)
-			continue;
-		present[byte / 64] |= UINT64_C(1) << byte % 64;
-		slot_of[byte] = f->order[f->count++] = (uint8) i;
-		ascending &= byte > before;
-		before = byte;
+		byte[count] = (int8) (slot_byte(word) ^ flip);
+		if (slot_tag(word) == TAG_INNER && !hops)
+			art__prefetch_word(word);	/* leaves: when they are found */
 	}
-	if (ascending)
-		return;					/* as after keys that were put in order */
-	f->count = 0;
-	for (uint32 i = 0; i < 4; i++)
-	{
-		uint32		group = backward ? 3 - i : i;
-
-		while (present[group] != 0)
-		{
-			uint32		bit = backward ? 63 - (uint32) __builtin_clzll(present[group]) : (uint32) __builtin_ctzll(present[group]);
-
-			present[group] &= ~(UINT64_C(1) << bit);
-			f->order[f->count++] = slot_of[group * 64 + bit];
-		}
-	}
+	for (uint32 i = 0; i < count; i++)
+		for (uint32 j = 0; j < 16; j++)
+			place[j] = (int8) (place[j] + (byte[j] > byte[i]));
+	for (uint32 i = 0; i < count; i++)
+		f->order[place[i]] = (uint8) i;
+	f->at = 0;
+	if (backward ? f->next < 255 : f->next > 0)
+		while (f->at < count && byte[f->order[f->at]] < (int8) ((uint8) f->next ^ flip))
+			f->at++;			/* the cursor begins behind them */
+	f->ordered = true;
+	f->count = (uint8) count;
 }
 
 /* push -- a frame of a node that stands behind 'above' bytes; false: the cursor passes over this node, for nothing below is dirty. */
@@ -196,16 +180,11 @@ push(ArtCursor *c, Off off, int32 next, uint32 above)
 	f->len = (uint16) (above + meta_prefix_len(meta));
 	f->type = (uint8) type;
 	c->depth++;
-	/* a walk that may hop soon would load in vain */
-	if (type <= N16 && c->ahead != 1)
+	/* a walk that finds leaves ahead loads what it will come to when it comes to the node, or never */
+	if (type <= N16 && c->want == 0)
 		for (uint32 i = 0; i < art__capacity[type]; i++)
-		{
 			/* relaxed: a hint where to look; nothing is read through it */
-			uint64		word = atomic_load_explicit(&art__slots(node, type)[i], memory_order_relaxed);
-
-			if (c->ahead == 0 || slot_tag(word) == TAG_INNER)
-				prefetch_word(word);	/* leaves: when they are found */
-		}
+			art__prefetch_word(atomic_load_explicit(&art__slots(node, type)[i], memory_order_relaxed));
 	f->stepped = f->ordered = false;
 	return true;
 }
@@ -326,8 +305,8 @@ reset(ArtCursor *c, bool backward)
 	c->depth = 0;
 	c->backward = backward;
 	c->dirty_only = false;
-	c->ahead = 0;
-	c->found_first = c->found_count = 0;
+	c->want = 0;
+	c->ahead.first = c->ahead.count = c->ahead.enough = 0;
 	c->hop_depth = c->hop_loaded = 0;
 }
 
@@ -346,7 +325,8 @@ art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 	uint64		word;
 
 	reset(c, backward);
-	c->ahead = c == art__cursor_own() ? 0 : Min(Max(c->expected, (uint32) 1), (uint32) AHEAD_MAX);
+	c->want = c == art__cursor_own() ? 0 : Min(Max(c->expected, (uint32) 1), (uint32) ART_AHEAD_MAX);
+	c->left = c->expected > 0 ? c->expected : UINT32_MAX;
 	c->expected = 0;
 	if (key != NULL && prefix_len > 0)
 	{
@@ -400,14 +380,14 @@ step(ArtCursor *c, ArtFrame *f)
 	}
 	if (f->next >= 0 && f->next <= 255)
 	{
-		if (f->type == N16 && f->stepped)
+		/* a walk that hops seldom asks for the second child */
+		if (f->type <= N16 && (f->ordered || f->stepped || c->want > 1))
 		{
-			/* the second child is asked for: a walk that hops seldom comes to that */
 			if (!f->ordered)
-				order_slots(f, (const ArtNode16 *) node, c->backward);
+				order_slots(f, node, c->backward, c->want == 1);
 			while (f->at < f->count)
 			{
-				word = art__load(&((ArtNode16 *) node)->slot[f->order[f->at++]]);
+				word = art__load(&art__slots(node, f->type)[f->order[f->at++]]);
 				if (slot_tag(word) != TAG_NULL)
 					return word;
 			}
@@ -420,7 +400,7 @@ step(ArtCursor *c, ArtFrame *f)
 			f->next = c->backward ? byte - 1 : byte + 1;
 			f->stepped = true;
 			if (f->type > N16 && art__next_child(node, f->type, f->next, c->backward, &ahead) >= 0)
-				prefetch_word(ahead);
+				art__prefetch_word(ahead);
 			return word;
 		}
 		f->next = c->backward ? END_SLOT : FORWARD_DONE;
@@ -465,32 +445,49 @@ find_next(ArtCursor *c)
 static inline void
 note_found(ArtCursor *c, Leaf *l)
 {
+	const char *end = (const char *) l + c->reach[c->values];
+
 	__builtin_prefetch(l);
-	__builtin_prefetch((char *) l + CACHE_LINE);
-	if (c->values)
-		__builtin_prefetch((char *) l + 2 * CACHE_LINE);
-	c->found[(c->found_first + c->found_count++) % AHEAD_MAX] = l;
+	for (const char *p = (const char *) ((uintptr_t) l | (CACHE_LINE - 1)) + 1; p < end; p += CACHE_LINE)
+		__builtin_prefetch(p);
+	c->ahead.leaf[(c->ahead.first + c->ahead.count++) % ART_AHEAD_MAX] = l;
 }
 
-/* find_ahead -- as many leaves as are to be found at a time. */
+/* set_reach -- by a leaf that is loaded, most of the time. */
+static inline void
+set_reach(ArtCursor *c, const Leaf *l)
+{
+	size_t		reach = leaf_key_offset(leaf_flags(l)) + l->key_len;
+
+	if (c->values)
+		reach += Min(l->value_len, (uint32) REACH_MAX);
+	c->reach[c->values] = (uint32) Min(reach, (size_t) REACH_MAX);
+}
+
+/* find_ahead -- as many leaves as are to be found at a time, and no more than are expected. */
 static void
 find_ahead(ArtCursor *c)
 {
-	while (c->found_count < c->ahead)
+	uint32		before = c->ahead.count;
+	uint32		until = (uint32) Min((uint64) c->want, (uint64) before + c->left);
+
+	while (c->ahead.count < until)
 	{
 		Leaf	   *l = find_next(c);
 		ArtFrame   *f;
+		_Atomic uint64 *slot;
 
 		if (l == NULL)
-			return;
+			break;
 		note_found(c, l);
 		f = c->depth > 0 ? &c->frame[c->depth - 1] : NULL;
 		if (f == NULL || !f->ordered)
 			continue;
 		/* its neighbours in the same node, most of the time */
-		while (c->found_count < c->ahead && f->at < f->count)
+		slot = art__slots(art__node(f->node), f->type);
+		while (c->ahead.count < until && f->at < f->count)
 		{
-			uint64		word = art__load(&((ArtNode16 *) art__node(f->node))->slot[f->order[f->at]]);
+			uint64		word = art__load(&slot[f->order[f->at]]);
 
 			if (slot_tag(word) != TAG_LEAF)
 				break;
@@ -498,26 +495,34 @@ find_ahead(ArtCursor *c)
 			note_found(c, c->last = seg_ptr(slot_ref(word)));
 		}
 	}
+	if (c->left != UINT32_MAX)
+		c->left -= c->ahead.count - before;
 }
 
 Leaf *
-art_next(ArtCursor *c)
+art__next(ArtCursor *c)
 {
 	Leaf	   *l;
 
 	Assert(epoch_inside());
-	if (c->ahead == 0)
+	if (c->want == 0)
 		return find_next(c);
-	if (c->found_count * 2 <= c->ahead)
+	if (unlikely(c->left == 0 && c->ahead.count == 0))
 	{
-		find_ahead(c);
-		if (c->found_count == 0)
-			return NULL;
+		/* more are asked for than were expected */
+		c->want = 1;
+		c->left = UINT32_MAX;
 	}
-	l = c->found[c->found_first];
-	c->found_first = (c->found_first + 1) % AHEAD_MAX;
-	c->found_count--;
-	c->ahead = Min(c->ahead * 2, (uint32) AHEAD_MAX);
+	if (c->ahead.count > 0)
+		set_reach(c, c->ahead.leaf[c->ahead.first]);
+	find_ahead(c);
+	if (c->ahead.count == 0)
+		return NULL;
+	l = c->ahead.leaf[c->ahead.first];
+	c->ahead.first = (c->ahead.first + 1) % ART_AHEAD_MAX;
+	c->ahead.count--;
+	c->want = Min(c->want * 2, (uint32) ART_AHEAD_MAX);
+	c->ahead.enough = c->left == 0 ? 0 : c->want / 2;
 	return l;
 }
 
@@ -538,7 +543,7 @@ next_words(const ArtCursor *c, const ArtFrame *f, uint64 *words, uint32 max)
 	if (f->ordered)
 	{
 		for (uint32 at = f->at; at < f->count && count < max; at++)
-			words[count++] = art__load(&((ArtNode16 *) node)->slot[f->order[at]]);
+			words[count++] = art__load(&art__slots(node, f->type)[f->order[at]]);
 		return count;
 	}
 	while (count < max && next >= 0 && next <= 255 &&
@@ -579,7 +584,7 @@ load_siblings(const ArtCursor *c, const ArtFrame *f)
 	{
 		more = false;
 		for (uint32 i = 0; i < count; i++)
-			prefetch_word(words[i]);
+			art__prefetch_word(words[i]);
 		for (uint32 i = 0; i < count; i++)
 		{
 			words[i] = slot_tag(words[i]) == TAG_INNER ? first_below(art__node(slot_ref(words[i])), c->backward) : 0;
@@ -593,14 +598,15 @@ load_siblings(const ArtCursor *c, const ArtFrame *f)
 void
 art_hop(ArtCursor *c, const void *prefix, uint32 len)
 {
-	Assert(epoch_inside() && c->ahead > 0);
-	c->ahead = 1;
-	while (c->found_count > 0 && begins_with(c->found[c->found_first], prefix, len))
+	Assert(epoch_inside() && c->want > 0);
+	c->want = 1;
+	c->ahead.enough = 0;
+	while (c->ahead.count > 0 && begins_with(c->ahead.leaf[c->ahead.first], prefix, len))
 	{
-		c->found_first = (c->found_first + 1) % AHEAD_MAX;
-		c->found_count--;
+		c->ahead.first = (c->ahead.first + 1) % ART_AHEAD_MAX;
+		c->ahead.count--;
 	}
-	if (c->found_count > 0 || c->last == NULL || !begins_with(c->last, prefix, len))
+	if (c->ahead.count > 0 || c->last == NULL || !begins_with(c->last, prefix, len))
 		return;
 	c->pending = NULL;
 	while (c->depth > 0 && c->frame[c->depth - 1].len >= len)

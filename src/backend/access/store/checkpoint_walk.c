@@ -312,7 +312,7 @@ next_leaves(ArtCursor *c, const Leaf *leaf[WALK_AHEAD])
 }
 
 /* prefetch_body -- what will be copied of a leaf whose head is here already. */
-static void
+static attribute_prefetch void
 prefetch_body(const Leaf *leaf)
 {
 	size_t		size = Min(leaf_size(leaf), (size_t) 2 * KIB);

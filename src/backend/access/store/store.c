@@ -115,25 +115,6 @@ raise_gate(Lsn *gate, uint32 db, Lsn seen)
 		*gate = map;
 }
 
-static inline void
-set_view(StoreView *view, const Leaf *leaf)
-{
-	view->leaf = leaf;
-	view->flat = NULL;
-	view->unknown = false;
-	view->present = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
-	view->expiry = view->present ? leaf_expiry(leaf) : 0;
-	view->exists = view->present && !store__has_expired(view->expiry);
-	view->value_len = view->exists ? leaf->value_len : 0;
-	view->lsn = leaf != NULL ? leaf->lsn : LSN_NONE;
-}
-
-void
-store__view_leaf(StoreView *view, const Leaf *leaf)
-{
-	set_view(view, leaf);
-}
-
 void
 store_view_copy(const StoreView *view, uint64 offset, size_t len, void *to)
 {
@@ -303,7 +284,7 @@ store__look_in_root(const BaseRoot *root, const uint8 *key, uint32 key_len, bool
 	BaseKeep   *keep = store__keep();
 	BaseValue	value;
 
-	set_view(view, NULL);
+	store__view_leaf(view, NULL);
 	if (root->page.number == 0)
 		return LOOK_DONE;
 	if (keep == NULL)
@@ -333,7 +314,7 @@ store__look(const uint8 *key, uint32 key_len, bool with_value, StoreView *view)
 
 	if (likely(leaf != NULL || (complete && found == NULL)))
 	{
-		set_view(view, leaf);
+		store__view_leaf(view, leaf);
 		if (leaf != NULL && unlikely(evict_mark_recent()))
 			art_mark_recent(found);
 		return LOOK_DONE;
@@ -808,7 +789,7 @@ attempt(Attempt *a, StoreDecide decide, void *arg, StoreStatus *status)
 		return *status == STORE_OK ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
 	}
 	if (a->pos.leaf != NULL || a->pos.complete)
-		set_view(&a->view, a->pos.leaf);
+		store__view_leaf(&a->view, a->pos.leaf);
 	else if (a->wants == WRITE_BLIND && store__base()->root.page.number != 0)
 		a->view.unknown = true;
 	else
@@ -882,7 +863,7 @@ write_key(const StoreKey *key, WriteLook wants, StoreDecide decide, void *arg, S
 		a.expired_gate = LSN_NONE;
 		a.wants = wants;
 		a.leaf = MEM_NONE;
-		set_view(&a.view, NULL);
+		store__view_leaf(&a.view, NULL);
 		memset(&a.change, 0, sizeof(a.change));
 		epoch_enter();
 		result = attempt(&a, decide, arg, &status);

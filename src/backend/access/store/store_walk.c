@@ -83,8 +83,21 @@ typedef struct Walking
 	StoreStatus parked;			/* the answer needs something else first */
 } Walking;
 
+/* set_overlay -- the overlay's cursor stands on this leaf, of which 'leaf' counts; NULL: a bar. */
+static inline void
+set_overlay(Source *s, const Leaf *found, const Leaf *leaf)
+{
+	s->bar = leaf == NULL;
+	s->key = leaf_key(found);
+	s->key_len = found->key_len;
+	if (unlikely(leaf == NULL))
+		return;
+	store__view_leaf(&s->view, leaf);
+	s->hidden = !s->view.exists;
+}
+
 /* version_of -- the version of a leaf in the tree that the walk speaks of; NULL: none in the overlay. */
-static const Leaf *
+static inline const Leaf *
 version_of(const Walking *w, const Leaf *found)
 {
 	return likely(w->at == NULL) ? store__resolve(found) : store__resolve_at(found, w->at->at);
@@ -94,28 +107,19 @@ version_of(const Walking *w, const Leaf *found)
  * next_overlay -- the next key of the overlay; what holds nothing but the place of an
  * undecided transaction's key, or is younger than the snapshot, is not there.
  */
-static void
+static inline void
 next_overlay(Walking *w)
 {
 	Source	   *s = &w->source[OVERLAY];
-	const Leaf *found = art_next(w->cursor);
-	const Leaf *leaf = version_of(w, found);
+	const Leaf *found;
+	const Leaf *leaf = NULL;
 
-	while (unlikely(found != NULL && leaf == NULL) && ++w->passed < PASSED_MAX)
-	{
+	do
 		found = art_next(w->cursor);
-		leaf = version_of(w, found);
-	}
+	while (found != NULL && unlikely((leaf = version_of(w, found)) == NULL) && ++w->passed < PASSED_MAX);
 	s->open = found != NULL;
-	s->bar = found != NULL && leaf == NULL;
-	if (found == NULL)
-		return;
-	s->key = leaf_key(found);
-	s->key_len = found->key_len;
-	if (s->bar)
-		return;
-	store__view_leaf(&s->view, leaf);
-	s->hidden = !s->view.exists;
+	if (likely(found != NULL))
+		set_overlay(s, found, leaf);
 }
 
 static void

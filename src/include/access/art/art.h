@@ -144,7 +144,30 @@ extern ArtCursor *art_cursor(int which);	/* thread-local, which = 0 or 1 */
 extern void art_expect(ArtCursor *c, uint32 leaves, bool values);
 extern void art_seek(ArtCursor *c, ArtRoot *root, const void *prefix, uint32 prefix_len,
 					 const void *key, uint32 key_len, bool exclusive, bool backward);
-extern Leaf *art_next(ArtCursor *c);		/* NULL at the end */
+/* what a cursor has found ahead: a ring, refilled when no more than 'enough' is left of it */
+#define ART_AHEAD_MAX 32
+typedef struct ArtAhead
+{
+	uint32		first;
+	uint32		count;
+	uint32		enough;
+	Leaf	   *leaf[ART_AHEAD_MAX];
+} ArtAhead;
+extern Leaf *art__next(ArtCursor *c);
+/* art_next -- the next leaf; NULL at the end. */
+static inline Leaf *
+art_next(ArtCursor *c)
+{
+	ArtAhead   *a = (ArtAhead *) c;	/* a cursor begins with it */
+	Leaf	   *l;
+
+	if (unlikely(a->count <= a->enough))
+		return art__next(c);
+	l = a->leaf[a->first];
+	a->first = (a->first + 1) % ART_AHEAD_MAX;
+	a->count--;
+	return l;
+}
 /* art_hop -- leave out what is still to come of the keys with this prefix, which the leaf returned last has (or lies before): no key of it is looked at. */
 extern void art_hop(ArtCursor *c, const void *prefix, uint32 len);
 

@@ -174,6 +174,17 @@ art__load(_Atomic uint64 *slot)
 	return atomic_load_explicit(slot, memory_order_acquire);	/* acquire [art-publish] */
 }
 
+/* art__prefetch_word -- what will soon be looked at: the beginning of the node or leaf. */
+static attribute_prefetch void
+art__prefetch_word(uint64 word)
+{
+	if (slot_tag(word) != TAG_NULL)
+	{
+		__builtin_prefetch(seg_ptr(slot_ref(word)));
+		__builtin_prefetch((char *) seg_ptr(slot_ref(word)) + CACHE_LINE);
+	}
+}
+
 /* art__root_complete -- before the root slot is loaded. */
 static inline bool
 art__root_complete(ArtRoot *root)

@@ -321,7 +321,18 @@ store__resolve(const Leaf *leaf)
 	return likely(leaf == NULL || (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0) ? leaf : store__resolve_descriptor(leaf);
 }
 /* store__view_leaf -- the view of a leaf (resolved; NULL: absent). */
-extern void store__view_leaf(StoreView *view, const Leaf *leaf);
+static inline void
+store__view_leaf(StoreView *view, const Leaf *leaf)
+{
+	view->leaf = leaf;
+	view->flat = NULL;
+	view->unknown = false;
+	view->present = leaf != NULL && (leaf_flags(leaf) & LEAF_TOMBSTONE) == 0;
+	view->expiry = view->present ? leaf_expiry(leaf) : 0;
+	view->exists = view->present && !store__has_expired(view->expiry);
+	view->value_len = view->exists ? leaf->value_len : 0;
+	view->lsn = leaf != NULL ? leaf->lsn : LSN_NONE;
+}
 
 /* ---- chains ---- */
 /* store__link_for -- what a leaf with this lsn that replaces 'old' leads to; only if open->any. */
