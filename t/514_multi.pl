@@ -209,6 +209,37 @@ subtest 'all at the same keys' => sub {
 	$c[0]->cmd('FLUSHALL');
 };
 
+subtest 'keys that others write all the time' => sub {
+	my $c = $node->connect;
+	my $many = 50_000;
+	my @keys = map { "busy/$_" } 1 .. $many;
+	$c->cmd('SET', 'quiet', 1);
+	my @writer;
+	for my $n (1 .. 2)
+	{
+		my $pid = fork() // die "fork: $!";
+		if ($pid == 0)
+		{
+			my $w = $node->connect;
+			for (;;) { $w->pipeline(map { ['INCR', 'busy/' . (1 + int rand $many)] } 1 .. 50) }
+		}
+		push @writer, $pid;
+	}
+	ok(poll_until(sub { $c->cmd('COUNTPREFIX', 'busy/') > 100 }), 'they write');
+	my $exec = ($c->pipeline(['MULTI'], (map { ['INCR', $_] } @keys), ['EXEC']))[-1];
+	is(ref $exec eq 'ARRAY' ? scalar @$exec : "$exec", $many, 'a large EXEC comes to its end all the same');
+	$exec = ($c->pipeline(['MULTI'], (map { ['GET', $_] } @keys), ['EXEC']))[-1];
+	is(ref $exec eq 'ARRAY' ? scalar @$exec : "$exec", $many, '... one that only reads, too');
+	is(scalar(grep { defined } @{$c->cmd('MGET', @keys)}), $many, '... MGET');
+	is($c->cmd('EXISTS', @keys), $many, '... EXISTS');
+	is($c->cmd('DEL', @keys), $many, '... and DEL of many keys');
+	my $before = $c->cmd('COUNTPREFIX', 'busy/');
+	ok(poll_until(sub { $c->cmd('COUNTPREFIX', 'busy/') > $before }), 'and the others go on');
+	kill 'KILL', @writer;
+	waitpid $_, 0 for @writer;
+	$c->cmd('FLUSHALL');
+};
+
 subtest 'cold keys' => sub {
 	my $c = $node->connect;
 	$c->cmd('FLUSHALL');

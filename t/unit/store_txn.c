@@ -409,6 +409,93 @@ test_ranges(void **state)
 	assert_int_equal(unit_put(0, "free", "x", NULL), STORE_OK);
 }
 
+/* begin -- runs until it may: a range takes a grace period. */
+static void
+begin(StoreTxn *t)
+{
+	StoreStatus status;
+
+	while ((status = store_txn_begin(t)) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	assert_int_equal(status, STORE_OK);
+}
+
+/* overtaken_run -- reads 'count' keys and writes one; another writer changes the first one meanwhile; true: he may, and the commit fails. */
+static bool
+overtaken_run(StoreTxn *t, int count)
+{
+	StoreStatus status;
+
+	begin(t);
+	store_txn_use(t);
+	for (int i = 0; i < count; i++)
+	{
+		char		key[24];
+
+		snprintf(key, sizeof(key), "hot/%05d", i);
+		(void) unit_get(0, key, NULL);
+	}
+	assert_int_equal(unit_put(0, "hot/result", "x", NULL), STORE_OK);
+	store_txn_use(NULL);
+	assert_int_equal(unit_put(0, "cold", "x", NULL), STORE_OK);	/* has nothing in common with them: always */
+	status = unit_put(0, "hot/00000", "other", NULL);
+	if (status == STORE_PARK_MAP)
+	{
+		assert_int_equal(commit(t), STORE_OK);
+		return false;
+	}
+	assert_int_equal(status, STORE_OK);
+	assert_int_equal(commit(t), STORE_CHANGED);
+	store_txn_reset(t);
+	return true;
+}
+
+/* test_overtaken -- a transaction whose keys others write all the time comes to its end, a small one after some runs, a large one after two. */
+static void
+test_overtaken(void **state)
+{
+	static const struct
+	{
+		int			keys;
+		int			runs_min;
+		int			runs_max;
+	} cases[] = {{2, 8, 32}, {20000, 2, 4}};
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		StoreTxn   *t = store_txn_create();
+		int			runs = 0;
+
+		while (overtaken_run(t, cases[i].keys))
+			assert_in_range(++runs, 1, cases[i].runs_max);
+		assert_in_range(runs, cases[i].runs_min, cases[i].runs_max);
+		store_txn_destroy(t);
+		assert_int_equal(unit_put(0, "hot/00000", "free", NULL), STORE_OK);
+	}
+	/* one that only reads, too */
+	{
+		StoreTxn   *t = store_txn_create();
+		StoreStatus status = STORE_OK;
+
+		for (int runs = 0; status == STORE_OK; runs++)
+		{
+			assert_in_range(runs, 0, 32);
+			begin(t);
+			store_txn_use(t);
+			(void) unit_get(0, "hot/00000", NULL);
+			(void) unit_get(0, "hot/00001", NULL);
+			store_txn_use(NULL);
+			status = unit_put(0, "hot/00001", "other", NULL);
+			assert_int_equal(commit(t), status == STORE_OK ? STORE_CHANGED : STORE_OK);
+			if (status == STORE_OK)
+				store_txn_reset(t);
+		}
+		assert_int_equal(status, STORE_PARK_MAP);
+		store_txn_destroy(t);
+	}
+}
+
 /* ---- threads ---- */
 
 #define ACCOUNTS 12
@@ -625,6 +712,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_limits, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_ranges, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_overtaken, unit_store_setup, unit_store_teardown),
 		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_store_teardown),
 	};
 	const char *given = getenv("ARTERY_SEED");

@@ -5,7 +5,8 @@
  * in it over as many turns as it needs.  What it was shown may have changed when
  * it commits: then it begins anew.  Somebody else's commit was the reason each
  * time, so all together get on; who has been unlucky for long waits a little
- * longer each time, so that one of those who contend gets through alone.
+ * longer each time, so that one of those who contend gets through alone, and keeps
+ * others out at last (store_txn_begin), so that nobody is unlucky for ever.
  */
 #include "common/c.h"
 
@@ -112,6 +113,8 @@ tcop__atomically(Session *s, TcopResult (*body)(Session *s))
 
 		if (!s->txn_body_done)
 		{
+			if (!tcop__status(s, store_txn_begin(s->txn), &result))
+				return result;
 			store_txn_use(s->txn);
 			result = body(s);
 			store_txn_use(NULL);

@@ -675,8 +675,11 @@ tcop__exec(Session *s)
 		StoreCommitted out;
 		TcopResult	result;
 		bool		again = false;
-		RunAll		all = run_all(s, m, &result);
+		RunAll		all;
 
+		if (!tcop__status(s, store_txn_begin(s->txn), &result))
+			return result;
+		all = run_all(s, m, &result);
 		tcop__account(s->command);
 		switch (all)
 		{

@@ -3,8 +3,9 @@
  *
  * Every key is read, then every key's version is looked at again: if none has
  * changed, all of them had these values at the moment between the two passes.
- * Otherwise both passes are done over.  Writers are never held up; a command
- * whose keys do not stand still long enough is answered TRYAGAIN after a second.
+ * Otherwise both passes are done over, and writers are not held up.  A command
+ * whose keys do not stand still long enough goes on as a transaction, whose commit
+ * is the second pass, and which keeps writers out when it is overtaken again.
  *
  * Both passes are cut into runs, so that ten thousand keys or long values do not
  * keep other clients waiting.  A key that must be read from disk parks the command
@@ -15,7 +16,7 @@
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 
-#define PATIENCE_US 1000000
+#define PATIENCE_US 100000
 #define RESTARTS_PER_RUN 4
 #define RESTARTS_MIN 8			/* however long they took: passes over keys on disk are slow */
 
@@ -169,8 +170,9 @@ finish(Session *s, const Several *m)
 		reply_int(&s->out, m->found);
 }
 
-TcopResult
-tcop__read_several(Session *s, bool with_values)
+/* read_all -- the passes, as far as one run takes them. */
+static TcopResult
+read_all(Session *s, bool with_values)
 {
 	Several    *m = s->state;
 	uint32		restarts = 0;
@@ -193,7 +195,7 @@ tcop__read_several(Session *s, bool with_values)
 		switch (pass(s, m))
 		{
 			case STEP_ON:
-				if (m->checking || s->argc == 2)
+				if (m->checking || s->argc == 2 || store_txn_in_use() != NULL)
 				{
 					finish(s, m);
 					return TCOP_DONE;
@@ -208,12 +210,18 @@ tcop__read_several(Session *s, bool with_values)
 			case STEP_RESTART:
 				stats_add(STAT_RETRIES, 1);
 				output_cut(&s->out, s->out_start);
+				if (store_txn_in_use() != NULL)
+				{
+					s->txn_changed = true;	/* a long value, in the middle */
+					return TCOP_AGAIN;
+				}
 				if (m->give_up_us == 0)
 					m->give_up_us = tcop_now_us + PATIENCE_US;
 				else if (++m->restarts >= RESTARTS_MIN && tcop_now_us > m->give_up_us)
 				{
-					reply_error(&s->out, "TRYAGAIN the keys changed too often while they were read");
-					return TCOP_DONE;
+					tcop__state_drop(s);
+					s->txn = store_txn_create();
+					return TCOP_AGAIN;
 				}
 				begin(s, m);
 				if (++restarts == RESTARTS_PER_RUN)
@@ -221,4 +229,24 @@ tcop__read_several(Session *s, bool with_values)
 				break;
 		}
 	}
+}
+
+static TcopResult
+read_with_values(Session *s)
+{
+	return read_all(s, true);
+}
+
+static TcopResult
+read_heads(Session *s)
+{
+	return read_all(s, false);
+}
+
+TcopResult
+tcop__read_several(Session *s, bool with_values)
+{
+	if (unlikely(s->txn != NULL))
+		return tcop__atomically(s, with_values ? read_with_values : read_heads);
+	return read_all(s, with_values);
 }

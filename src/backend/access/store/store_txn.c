@@ -62,6 +62,10 @@
  * change in the record and is put in force between (3) and (4).  Readers that do not take part
  * may see a key of another database a moment before the map.
  *
+ * Who is overtaken: a run that reads many keys, some of which others write all the time, would
+ * find them changed whenever it comes to its commit, and so for ever.  After some runs,
+ * or some ten thousand keys in vain, it announces a range as well, before its first command (store_txn_begin).
+ *
  * Only reading: (1) to (5) are left out: the versions are looked at once more, in one
  * epoch; if none has changed all of them were there at the moment when the last one was shown.
  *
@@ -323,6 +327,14 @@ struct StoreTxn
 	WalMapRecord map;
 	uint32		attempts;		/* to find memory */
 	uint32		aborted;		/* times that others have done it, because it held them up */
+	/* overtaken: what was shown had changed, and the commands have to run again */
+	TxnEntry   *changed;		/* the key that it was found at, of this run */
+	uint32		overtaken;		/* runs */
+	uint64		overtaken_keys;	/* ... and the keys that they had looked at */
+	bool		claims;			/* from now on the commands run under a range: 'claim' of 'claim_db' */
+	uint32		claim_db;
+	uint32		claim_len;
+	uint8	   *claim;
 	uint8	   *gather;			/* a new value is put together here, for nothing may be allocated inside an epoch */
 	uint64		gather_size;
 	/* in key order; made anew when keys have come */
@@ -411,12 +423,71 @@ store_txn_destroy(StoreTxn *t)
 	free(t->sorted);
 	free(t->part);
 	free(t->gather);
+	free(t->claim);
 	free(t);
+}
+
+/* ---- those that are overtaken too often ---- */
+
+#define KEY_TREE_LEN 4			/* the tree id in front of a key */
+#define OVERTAKEN_RUNS 16
+#define OVERTAKEN_KEYS 10000
+#define OVERTAKEN_RUNS_MIN 2
+
+/* common_len -- how far both keys are the same. */
+static uint32
+common_len(const uint8 *a, uint32 a_len, const uint8 *b, uint32 b_len)
+{
+	uint32		len = 0;
+
+	while (len < a_len && len < b_len && a[len] == b[len])
+		len++;
+	return len;
+}
+
+/*
+ * claim_range -- a run was in vain.  If others were faster often enough, or if that has cost
+ * enough, the next run begins under a range: what its keys have in common, in the database
+ * in which it was overtaken.
+ */
+static void
+claim_range(StoreTxn *t)
+{
+	const TxnEntry *changed = t->changed;
+	uint32		len;
+
+	t->overtaken++;
+	t->overtaken_keys += t->count;
+	if (changed == NULL || changed->derived || t->overtaken < OVERTAKEN_RUNS_MIN ||
+		(t->overtaken < OVERTAKEN_RUNS && t->overtaken_keys < OVERTAKEN_KEYS))
+		return;
+	len = changed->key_len;
+	for (uint32 i = 0; i < t->bucket_count; i++)
+		for (const TxnEntry *e = t->bucket[i]; e != NULL; e = e->next)
+			if (e->db == changed->db && !e->derived)
+				len = common_len(changed->key, len, e->key, e->key_len);
+	if (len < KEY_TREE_LEN)
+		return;					/* the map has changed in between */
+	free(t->claim);
+	t->claim_db = changed->db;
+	t->claim_len = len - KEY_TREE_LEN;
+	t->claim = malloc(Max(t->claim_len, 1u));
+	Verify(t->claim != NULL);
+	memcpy(t->claim, changed->key + KEY_TREE_LEN, t->claim_len);
+	t->claims = true;
+}
+
+StoreStatus
+store_txn_begin(StoreTxn *t)
+{
+	return likely(!t->claims) ? STORE_OK : store_txn_range(t, t->claim_db, t->claim, t->claim_len);
 }
 
 void
 store_txn_reset(StoreTxn *t)
 {
+	claim_range(t);
+	t->changed = NULL;
 	memset(t->bucket, 0, t->bucket_count * sizeof(t->bucket[0]));
 	arena_reset(t, true);
 	t->count = t->written = t->sorted_count = 0;
@@ -578,7 +649,10 @@ static void
 note_shown(StoreTxn *t, TxnEntry *e, const StoreView *view, Lsn root_cut)
 {
 	if (e->looked && (e->lsn != view->lsn || e->present != view->present))
+	{
 		t->stale = true;
+		t->changed = e;
+	}
 	e->looked = true;
 	e->present = view->present;
 	e->exists = view->exists;
@@ -1361,6 +1435,8 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 		do
 			result = hold_key(t->sorted[i], descriptor, &open);
 		while (result == HOLD_AGAIN);
+		if (result == HOLD_CHANGED)
+			t->changed = t->sorted[i];
 		FAULT_POINT("txn-hold");
 		if (i % LOOK_EVERY == LOOK_EVERY - 1 && status_of(d) != TXN_UNDECIDED)
 			result = HOLD_ABORTED;
@@ -1401,6 +1477,8 @@ check_only(StoreTxn *t)
 			continue;
 		leaf = store__resolve(art_lookup_complete(&store_shared->root, e->key, e->key_len, &complete));
 		same = is_as_shown(e, leaf, complete);
+		if (!same)
+			t->changed = t->sorted[i];
 	}
 	epoch_leave();
 	return same ? STORE_OK : STORE_CHANGED;

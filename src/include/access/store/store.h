@@ -272,6 +272,8 @@ typedef struct StoreCommitted
 extern StoreTxn *store_txn_create(void);
 extern void store_txn_destroy(StoreTxn *txn);	/* withdraws what it has announced */
 extern void store_txn_reset(StoreTxn *txn);		/* as new, but for watched keys, announced ranges, and the number of attempts */
+/* store_txn_begin -- before the commands run, each time: STORE_PARK_MAP: call again.  Who has been overtaken too often keeps others out from here on. */
+extern StoreStatus store_txn_begin(StoreTxn *txn) attribute_must_check;
 extern void store_txn_use(StoreTxn *txn);		/* NULL: none */
 extern StoreTxn *store_txn_in_use(void);
 /* store_txn_watch -- the key must have this version (as store_read_head showed it: lsn, exists) when the transaction commits; any time before. */
