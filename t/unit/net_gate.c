@@ -12,6 +12,8 @@
 #include "storage/ipc/epoch.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
+#include "unit_random.h"
+#include "unit_segment.h"
 #include "utils/settings.h"
 
 #include <setjmp.h>
@@ -21,24 +23,6 @@
 
 #define CONNS 7
 #define REPLIES 400
-
-static uint64 seed;
-
-static uint64
-random_next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-};
 
 typedef struct Promise
 {
@@ -56,8 +40,7 @@ setup(void **state)
 	NetWorker  *w = &net__worker;
 
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 16 * MIB, 1 * MIB, 12);
-	latch_create_all();
+	unit_segment_make(1 * MIB, 1 * MIB, 12);
 	proc_attach(4);
 	atomic_store(&wal_shared->insert_word, (UINT64_C(1) << 40) / 8 << 10 | PROC_SLOT_NONE);
 	atomic_store(&wal_shared->completed, UINT64_C(1) << 40);
@@ -74,11 +57,9 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void) state;
 	for (int i = 0; i < CONNS; i++)
 		output_free(&conns[i].session.out);
-	segment_destroy();
-	return 0;
+	return unit_segment_teardown(state);
 }
 
 /* reply -- connection i answers a command whose gate is 'gate' under this policy. */
@@ -91,7 +72,7 @@ reply(int i, Lsn gate, uint8 policy)
 	reply_ok(&s->out);
 	s->gate = gate;
 	s->policy = policy;
-	s->wrote = random_next() % 2;
+	s->wrote = unit_random() % 2;
 	s->reply_gate = policy <= DURABILITY_GROUP ? gate : LSN_NONE;
 	p->end = s->out.appended;
 	p->gate = s->reply_gate;
@@ -137,15 +118,15 @@ test_rule(void **state)
 	net__gate_release();
 	for (int step = 0; step < 4000; step++)
 	{
-		int			i = (int) (random_next() % CONNS);
+		int			i = (int) (unit_random() % CONNS);
 
-		switch (random_next() % 5)
+		switch (unit_random() % 5)
 		{
 			case 0:				/* a turn of the loop */
 				net__worker.turn++;
 				break;
 			case 1:				/* the log moves on */
-				flushed += random_next() % (insert - flushed + 1);
+				flushed += unit_random() % (insert - flushed + 1);
 				atomic_store(&wal_shared->flushed, flushed);
 				break;
 			case 2:
@@ -154,9 +135,9 @@ test_rule(void **state)
 			default:			/* of something written, or seen, up to now */
 				if (promised[i] == REPLIES)
 					break;
-				insert += random_next() % 50;
-				reply(i, random_next() % 8 == 0 ? LSN_NONE : insert - random_next() % Min(insert, (Lsn) 200),
-					  (uint8) (random_next() % 8 == 0 ? DURABILITY_NONE : random_next() % 3));
+				insert += unit_random() % 50;
+				reply(i, unit_random() % 8 == 0 ? LSN_NONE : insert - unit_random() % Min(insert, (Lsn) 200),
+					  (uint8) (unit_random() % 8 == 0 ? DURABILITY_NONE : unit_random() % 3));
 				break;
 		}
 		check(flushed, false);
@@ -188,14 +169,14 @@ test_lowest(void **state)
 	{
 		for (int n = 0; n < 3; n++)
 		{
-			int			i = (int) (random_next() % CONNS);
+			int			i = (int) (unit_random() % CONNS);
 
-			net__worker.turn += random_next() % 2;
-			insert += 8 + random_next() % 50;
+			net__worker.turn += unit_random() % 2;
+			insert += 8 + unit_random() % 50;
 			if (promised[i] < REPLIES)
 				reply(i, insert, DURABILITY_IMMEDIATE);
 		}
-		while (net__worker.gated_replies > 0 && random_next() % 4 != 0)
+		while (net__worker.gated_replies > 0 && unit_random() % 4 != 0)
 		{
 			uint64		before = net__worker.gated_replies;
 
@@ -262,7 +243,6 @@ test_forget(void **state)
 int
 main(void)
 {
-	const char *given = getenv("ARTERY_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rule, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lowest, setup, teardown),
@@ -270,9 +250,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
 	};
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : 20261121;
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,22 +6,12 @@
 #include "common/c.h"
 
 #include "net/resp.h"
+#include "unit_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static uint64 seed;
-
-static uint64
-random_next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* ---- what a stream of bytes means: text that two ways of parsing can be compared by ---- */
 typedef struct Text
@@ -132,7 +122,7 @@ cut_once(size_t at, size_t len)
 static size_t
 cut_random(size_t at, size_t len)
 {
-	size_t		piece = 1 + random_next() % 7;
+	size_t		piece = 1 + unit_random() % 7;
 
 	return Min(len - at, piece);
 }
@@ -283,21 +273,21 @@ test_random_commands(void **state)
 		Text		want = {NULL, 0, 0};
 		Text		got = {NULL, 0, 0};
 
-		for (uint64 n = 1 + random_next() % 6; n > 0; n--)
+		for (uint64 n = 1 + unit_random() % 6; n > 0; n--)
 		{
-			uint64		argc = 1 + random_next() % (random_next() % 8 == 0 ? 200 : 5);
+			uint64		argc = 1 + unit_random() % (unit_random() % 8 == 0 ? 200 : 5);
 			char		header[32];
 
 			text_add(&request, header, (size_t) snprintf(header, sizeof(header), "*%llu\r\n", (unsigned long long) argc));
 			for (uint64 i = 0; i < argc; i++)
 			{
-				uint64		len = random_next() % (random_next() % 16 == 0 ? 3000 : 12);
+				uint64		len = unit_random() % (unit_random() % 16 == 0 ? 3000 : 12);
 
 				text_add(&request, header, (size_t) snprintf(header, sizeof(header), "$%llu\r\n", (unsigned long long) len));
 				text_add(&want, "(", 1);
 				for (uint64 b = 0; b < len; b++)
 				{
-					uint8		byte = (uint8) ("\r\n*$1a\0\xff"[random_next() % 8]);
+					uint8		byte = (uint8) ("\r\n*$1a\0\xff"[unit_random() % 8]);
 
 					text_add(&request, &byte, 1);
 					text_add(&want, &byte, 1);
@@ -334,9 +324,9 @@ test_garbage(void **state)
 		Text		whole = {NULL, 0, 0};
 		Text		cut = {NULL, 0, 0};
 
-		for (uint64 n = 1 + random_next() % 12; n > 0; n--)
+		for (uint64 n = 1 + unit_random() % 12; n > 0; n--)
 		{
-			const char *piece = pieces[random_next() % lengthof(pieces)];
+			const char *piece = pieces[unit_random() % lengthof(pieces)];
 
 			text_add(&request, piece, piece[0] == '\0' ? 1 : strlen(piece));
 		}
@@ -389,7 +379,6 @@ test_cost(void **state)
 int
 main(void)
 {
-	const char *given = getenv("ARTERY_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arrays),
 		cmocka_unit_test(test_inline),
@@ -401,9 +390,7 @@ main(void)
 		cmocka_unit_test(test_cost),
 	};
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : 20261121;
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

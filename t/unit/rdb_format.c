@@ -6,24 +6,13 @@
 #include "common/c.h"
 #include "common/crc64.h"
 #include "common/rdb_format.h"
+#include "unit_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
-
-static uint64 seed;
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* ---- checksum ---- */
 
@@ -47,7 +36,7 @@ test_crc64(void **state)
 	(void) state;
 	assert_true(crc64_extend(0, "123456789", 9) == UINT64_C(0xe9c6d914c4b8d9ca));
 	for (size_t i = 0; i < sizeof(data); i++)
-		data[i] = (uint8) next_random();
+		data[i] = (uint8) unit_random();
 	for (size_t start = 0; start < 9; start++)
 		for (size_t len = 0; start + len <= sizeof(data); len++)
 		{
@@ -115,13 +104,13 @@ test_round_trip(void **state)
 	{
 		char		text[24];
 
-		snprintf(text, sizeof(text), "%lld", (long long) (int64) (next_random() >> next_random() % 64) * (next_random() % 2 ? 1 : -1));
+		snprintf(text, sizeof(text), "%lld", (long long) (int64) (unit_random() >> unit_random() % 64) * (unit_random() % 2 ? 1 : -1));
 		check_round_trip((const uint8 *) text, strlen(text));
 	}
 	for (size_t i = 0; i < lengthof(lens); i++)
 	{
 		for (size_t n = 0; n < lens[i]; n++)
-			value[n] = (uint8) next_random();
+			value[n] = (uint8) unit_random();
 		check_round_trip(value, lens[i]);
 	}
 	free(value);
@@ -171,18 +160,18 @@ pack(uint8 *packed, uint8 *plain, size_t *plain_len)
 	size_t		out = 0;
 
 	for (int step = 0; step < 40; step++)
-		if (out == 0 || next_random() % 3 == 0)
+		if (out == 0 || unit_random() % 3 == 0)
 		{
-			size_t		len = 1 + next_random() % 32;
+			size_t		len = 1 + unit_random() % 32;
 
 			packed[in++] = (uint8) (len - 1);
 			for (; len > 0; len--)
-				plain[out++] = packed[in++] = (uint8) next_random();
+				plain[out++] = packed[in++] = (uint8) unit_random();
 		}
 		else
 		{
-			size_t		len = 3 + next_random() % 262;
-			size_t		back = 1 + next_random() % Min(out, (size_t) 8192);
+			size_t		len = 3 + unit_random() % 262;
+			size_t		back = 1 + unit_random() % Min(out, (size_t) 8192);
 
 			packed[in++] = (uint8) (Min(len - 2, (size_t) 7) << 5 | (back - 1) >> 8);
 			if (len - 2 >= 7)
@@ -209,15 +198,15 @@ test_packed(void **state)
 		uint8	   *in = exact(packed, packed_len);
 		uint8	   *out = malloc(len);
 
-		assert_int_equal(unpack(in, packed_len, out, len, 1 + next_random() % 2000), LZF_DONE);
+		assert_int_equal(unpack(in, packed_len, out, len, 1 + unit_random() % 2000), LZF_DONE);
 		assert_memory_equal(out, plain, len);
 		/* another length than there is */
 		assert_int_equal(unpack(in, packed_len, out, len - 1, 1000), LZF_BAD);
 		/* damaged: whatever comes out, it keeps to its bounds */
 		for (int i = 0; i < 3; i++)
-			in[next_random() % packed_len] ^= (uint8) (1 + next_random() % 255);
-		(void) !unpack(in, packed_len, out, len, 1 + next_random() % 2000);
-		(void) !unpack(in, next_random() % packed_len, out, len, 500);
+			in[unit_random() % packed_len] ^= (uint8) (1 + unit_random() % 255);
+		(void) !unpack(in, packed_len, out, len, 1 + unit_random() % 2000);
+		(void) !unpack(in, unit_random() % packed_len, out, len, 500);
 		free(in);
 		free(out);
 	}
@@ -230,17 +219,17 @@ test_random_payloads(void **state)
 	for (int round = 0; round < 100000; round++)
 	{
 		uint8		bytes[64];
-		size_t		len = next_random() % sizeof(bytes);
+		size_t		len = unit_random() % sizeof(bytes);
 		RdbString	string;
 		uint8	   *payload;
 
 		for (size_t i = 0; i < len; i++)
-			bytes[i] = (uint8) next_random();
+			bytes[i] = (uint8) unit_random();
 		if (len > 1)
 		{
 			bytes[0] = 0;
-			if (next_random() % 2)
-				bytes[1] = (uint8) (0xc0 | next_random() % 6);
+			if (unit_random() % 2)
+				bytes[1] = (uint8) (0xc0 | unit_random() % 6);
 		}
 		payload = exact(bytes, len);
 		if (rdb_string_parse(payload, len, &string))
@@ -269,9 +258,7 @@ main(void)
 		cmocka_unit_test(test_random_payloads),
 	};
 
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = getenv("ARTERY_SEED") != NULL ? strtoull(getenv("ARTERY_SEED"), NULL, 10) : (uint64) time(NULL);
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

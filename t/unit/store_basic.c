@@ -149,7 +149,7 @@ test_large_values(void **state)
 
 	(void) state;
 	for (size_t i = 0; i < 4 * MIB; i++)
-		data[i] = (uint8) unit_store_random();
+		data[i] = (uint8) unit_random();
 	for (size_t i = 0; i < lengthof(sizes); i++)
 	{
 		Got			got = {.to = back, .room = 4 * MIB};
@@ -213,21 +213,21 @@ test_patches(void **state)
 	for (int i = 0; i < 400; i++)
 	{
 		Got			got = {.to = back, .room = ROOM};
-		uint64		at = unit_store_random() % (ends[unit_store_random() % lengthof(ends)] + 1);
-		size_t		count = unit_store_random() % 50 == 0 ? 0 : 1 + unit_store_random() % (unit_store_random() % 3 ? 20 : 70000);
+		uint64		at = unit_random() % (ends[unit_random() % lengthof(ends)] + 1);
+		size_t		count = unit_random() % 50 == 0 ? 0 : 1 + unit_random() % (unit_random() % 3 ? 20 : 70000);
 		Lsn			gate = 0;
 
 		if (i % 40 == 0)
 		{
 			/* short again */
-			len = unit_store_random() % 5000;
+			len = unit_random() % 5000;
 			for (size_t n = 0; n < len; n++)
-				model[n] = (uint8) unit_store_random();
+				model[n] = (uint8) unit_random();
 			memset(model + len, 0, ROOM - len);
 			assert_int_equal(do_put(0, "patch", 5, (Put) {.data = model, .len = len}, NULL), STORE_OK);
 		}
 		for (size_t n = 0; n < count; n++)
-			data[n] = model[at + n] = (uint8) unit_store_random();
+			data[n] = model[at + n] = (uint8) unit_random();
 		len = Max(len, at + count);
 		assert_int_equal(do_put(0, "patch", 5, (Put) {.data = data, .len = count, .patch = true, .at = at}, NULL), STORE_OK);
 		unit_store_flush();
@@ -303,7 +303,7 @@ fill_paths(int count)
 		char		key[40];
 		bool		known = false;
 
-		snprintf(key, sizeof(key), "/d%d/s%d/f%d", (int) (unit_store_random() % 7), (int) (unit_store_random() % 5), (int) (unit_store_random() % 100));
+		snprintf(key, sizeof(key), "/d%d/s%d/f%d", (int) (unit_random() % 7), (int) (unit_random() % 5), (int) (unit_random() % 100));
 		for (int j = 0; j < o->count && !known; j++)
 			known = strcmp(o->key[j], key) == 0;
 		put_text(0, key, "v");
@@ -312,7 +312,7 @@ fill_paths(int count)
 	}
 	/* delete a third again */
 	for (int i = 0; i < o->count; i++)
-		if (unit_store_random() % 3 == 0)
+		if (unit_random() % 3 == 0)
 		{
 			bool		changed;
 
@@ -738,22 +738,20 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_single_key, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_large_values, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_patches, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_ring_full, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_walks, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_walk_gate, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_cursors, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_flush_and_sweep, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_flush_waits_for_writers, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_tombstones_go, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_threads_increment, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_single_key, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_large_values, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_patches, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_ring_full, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_walks, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_walk_gate, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_cursors, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_flush_and_sweep, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_flush_waits_for_writers, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_tombstones_go, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_threads_increment, unit_store_setup, unit_segment_teardown),
 	};
-	const char *given = getenv("ARTERY_SEED");
 
-	unit_store_seed = given != NULL ? strtoull(given, NULL, 10) : (uint64) getpid() * 2654435761u + 1;
-	printf("# seed %llu (ARTERY_SEED repeats it)\n", (unsigned long long) unit_store_seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

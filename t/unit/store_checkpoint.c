@@ -35,17 +35,6 @@
 #define KEYS 2000				/* of the random test */
 #define CREATED_AT SEGMENT		/* the cut of a new directory */
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
 /* ---- the server: what there is of it ---- */
 
 static bool walwriter_runs;
@@ -101,8 +90,7 @@ run_begin(bool with_walwriter)
 	set_checkpoint_coalesce_us = 0;
 	set_max_wal_size = 1024 * MIB;
 	set_checkpoint_completion_target = 0;
-	segment_create_private(regions, lengthof(regions), 192 * MIB, RING, SLOTS);
-	latch_create_all();
+	unit_segment_make(192 * MIB, RING, SLOTS);
 	snprintf(seg_control->data_dir, sizeof(seg_control->data_dir), "%s/db", unit_dir);
 	become(proc_first_slot(PROC_STARTUP));
 	if (!unit_exists(seg_control->data_dir))

@@ -6,27 +6,17 @@
  * So what was evicted is gone, which is what the tests look at: exactly what they
  * allow to go may go.  That nothing is lost with a real base is t/420.
  */
-#include "common/c.h"
+#include "unit_store.h"
 
 #include "access/store/checkpoint_internal.h"
 #include "access/store/evict_internal.h"
-#include "storage/ipc/latch.h"
-#include "storage/mem/heap.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
-#include "utils/settings.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define WRITERS 3
-#define FIRST_LSN (1 * MIB)
 #define LIMIT (16 * MIB)
 #define VALUE 100
 
@@ -39,57 +29,16 @@
 #define TIMES_THREADS 50
 #endif
 
-static uint64 seed;
-
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
 static int
 setup(void **state)
 {
-	static const ControlData control = {.cut = FIRST_LSN, .older_cut = FIRST_LSN};
+	static const ControlData control = {.cut = UNIT_STORE_FIRST_LSN, .older_cut = UNIT_STORE_FIRST_LSN};
 
 	(void) state;
 	set_max_value_size = 16 * MIB;
-	segment_create_private(regions, lengthof(regions), LIMIT, 64 * MIB, 12);
-	latch_create_all();
-	proc_attach(proc_first_slot(PROC_WORKER));
-	wal_shared->segment_size = 1 * MIB;
-	wal_shared->start_lsn = FIRST_LSN;
-	atomic_store(&wal_shared->insert_word, (FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
-	atomic_store(&wal_shared->completed, FIRST_LSN);
-	atomic_store(&wal_shared->flushed, FIRST_LSN);
-	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
-	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
-		wal_shared->segment[i].seed = i + 1;
+	unit_store_make(LIMIT, 64 * MIB);
 	checkpoint_recovered(&control);
 	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void) state;
-	segment_destroy();
-	return 0;
-}
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
 }
 
 /* flush_all -- what the walwriter does, without a file. */
@@ -816,27 +765,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_clean_leaves_go_and_others_stay, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_recent_leaves_stay_a_round_longer, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_tombstones_of_the_cut_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_large_values_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dirt_asks_for_a_checkpoint, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_who_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_what_never_fits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sizes_change, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moving_alone_helps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dropped_trees_wait_for_the_cut, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_brake, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sleep_and_doze, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_writers_against_evictor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clean_leaves_go_and_others_stay, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_recent_leaves_stay_a_round_longer, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_tombstones_of_the_cut_go, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_large_values_go, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_dirt_asks_for_a_checkpoint, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_who_is_refused, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_what_never_fits, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_sizes_change, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_moving_alone_helps, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_dropped_trees_wait_for_the_cut, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_brake, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_sleep_and_doze, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_writers_against_evictor, setup, unit_segment_teardown),
 	};
-	const char *text = getenv("ARTERY_SEED");
 
-	seed = text != NULL ? strtoull(text, NULL, 0) : (uint64) getpid() * 2654435761u + 88172645463325252u;
-	if (seed == 0)
-		seed = 1;
-	printf("# ARTERY_SEED=%llu\n", (unsigned long long) seed);
-	(void) next_random();
 	elog_set_min_level(WARNING);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,6 @@
 #define FAR (1000 * SECOND)		/* further than a test runs */
 #define THREADS 3
 
-static uint64 seed;
-
 static int
 setup(void **state)
 {
@@ -39,7 +37,7 @@ static int
 teardown(void **state)
 {
 	file__fault_arm("");
-	return unit_store_teardown(state);
+	return unit_segment_teardown(state);
 }
 
 /* move_wall -- the operator sets the clock. */
@@ -55,15 +53,6 @@ flush_all(void)
 {
 	wal_completed_update();
 	atomic_store(&wal_shared->flushed, wal_completed_lsn());
-}
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
 }
 
 /* ---- small commands ---- */
@@ -646,15 +635,15 @@ test_random(void **state)
 	{
 		for (int i = 0; i < 30; i++)
 		{
-			int			k = (int) (next_random() % ORACLE_KEYS);
+			int			k = (int) (unit_random() % ORACLE_KEYS);
 			Oracle	   *o = &oracle[k];
 			bool		is = o->there && (o->expiry == 0 || o->expiry > store_clock_us());
 
 			snprintf(name, sizeof(name), "%d", k);
-			switch (next_random() % 4)
+			switch (unit_random() % 4)
 			{
 				case 0:
-					*o = (Oracle) {.there = true, .expiry = store_clock_us() + FAR + next_random() % 20 * FAR};
+					*o = (Oracle) {.there = true, .expiry = store_clock_us() + FAR + unit_random() % 20 * FAR};
 					put(name, o->expiry);
 					break;
 				case 1:
@@ -677,8 +666,8 @@ test_random(void **state)
 			if (oracle[i].there && oracle[i].expiry != 0 && present(name))
 				assert_true(covered(name, oracle[i].expiry));
 		}
-		move_wall((int64) (next_random() % 4 * FAR));
-		if (next_random() % 2 == 0)
+		move_wall((int64) (unit_random() % 4 * FAR));
+		if (unit_random() % 2 == 0)
 		{
 			(void) steps();
 			for (int i = 0; i < ORACLE_KEYS; i++)
@@ -708,7 +697,7 @@ static void *
 writer(void *arg)
 {
 	uint32		number = (uint32) (uintptr_t) arg;
-	uint64		rng = seed * (number + 3) | 1;
+	uint64		rng = unit_seed * (number + 3) | 1;
 	uint64		base;
 
 	my_slot = proc_slot(number);
@@ -916,7 +905,6 @@ test_drop_meets_writer(void **state)
 int
 main(void)
 {
-	const char *given = getenv("ARTERY_TEST_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_clock_never_runs_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clock_of_others, setup, teardown),
@@ -936,8 +924,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	};
 
-	seed = given != NULL ? strtoull(given, NULL, 0) : (uint64) time(NULL) << 16 ^ (uint64) getpid();
-	print_message("# seed %llu (ARTERY_TEST_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

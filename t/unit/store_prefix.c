@@ -209,9 +209,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_answers_and_gates, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_many_lengths, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_one_moment, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_answers_and_gates, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_many_lengths, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_one_moment, unit_store_setup, unit_segment_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

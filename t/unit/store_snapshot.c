@@ -152,22 +152,22 @@ compare_all(void)
 static void
 change(void)
 {
-	uint64		i = unit_store_random() % KEYS;
+	uint64		i = unit_random() % KEYS;
 
-	if (unit_store_random() % 4 == 0)
+	if (unit_random() % 4 == 0)
 	{
 		assert_int_equal(unit_delete(0, key_name(i), NULL), STORE_OK);
 		present[i][0] = '\0';
 		return;
 	}
-	snprintf(present[i], sizeof(present[i]), "%llu", (unsigned long long) (unit_store_random() % 1000000));
+	snprintf(present[i], sizeof(present[i]), "%llu", (unsigned long long) (unit_random() % 1000000));
 	assert_int_equal(unit_put(0, key_name(i), present[i], NULL), STORE_OK);
 }
 
 static void
 open_or_close(void)
 {
-	Copy	   *c = &copies[unit_store_random() % SNAPSHOTS];
+	Copy	   *c = &copies[unit_random() % SNAPSHOTS];
 
 	if (c->snapshot != NULL)
 	{
@@ -226,16 +226,16 @@ test_history(void **state)
 	for (int step = 0; step < 3000; step++)
 	{
 		change();
-		if (unit_store_random() % 8 == 0)
+		if (unit_random() % 8 == 0)
 			open_or_close();
-		if (unit_store_random() % 40 == 0)
+		if (unit_random() % 40 == 0)
 		{
 			tend_until_quiet();
 			check_chains();
 		}
-		if (unit_store_random() % 25 == 0)
+		if (unit_random() % 25 == 0)
 			compare_all();
-		if (unit_store_random() % 60 == 0)
+		if (unit_random() % 60 == 0)
 		{
 			unit_store_flush();		/* tombstones may go, as far as no snapshot needs what they lead to */
 			while (store_sweep_step())
@@ -599,18 +599,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_rule, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_needs, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_middle, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_table, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_history, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_deadlines, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_rule, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_needs, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_middle, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_table, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_history, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_deadlines, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_segment_teardown),
 	};
-	const char *seed = getenv("ARTERY_SEED");
 
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	unit_store_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64) getpid() * UINT64_C(0x9e3779b97f4a7c15) + 1;
-	print_message("# ARTERY_SEED=%llu\n", (unsigned long long) unit_store_seed);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -558,7 +558,7 @@ static void *
 mover(void *arg)
 {
 	uint32		slot = (uint32) (uintptr_t) arg;
-	uint64		random = unit_store_seed + slot;
+	uint64		random = unit_seed + slot;
 	StoreTxn   *t;
 
 	proc_attach(slot);
@@ -635,7 +635,7 @@ auditor(void *arg)
 static void *
 meddler(void *arg)
 {
-	uint64		random = unit_store_seed + 99;
+	uint64		random = unit_seed + 99;
 	uint32		n = 0;
 
 	proc_attach((uint32) (uintptr_t) arg);
@@ -705,20 +705,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_own_writes, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_conflicts, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_map, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_watch, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_limits, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_ranges, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_overtaken, unit_store_setup, unit_store_teardown),
-		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_store_teardown),
+		cmocka_unit_test_setup_teardown(test_own_writes, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_conflicts, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_map, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_watch, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_limits, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_overtaken, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_segment_teardown),
 	};
-	const char *given = getenv("ARTERY_SEED");
 
-	unit_store_seed = given != NULL ? strtoull(given, NULL, 0) : (uint64) time(NULL) * 2654435761u + 1;
-	printf("# ARTERY_SEED=%llu\n", (unsigned long long) unit_store_seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

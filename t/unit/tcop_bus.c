@@ -11,6 +11,7 @@
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
 #include "tcop/bus.h"
+#include "unit_segment.h"
 #include "utils/clock.h"
 
 #include <pthread.h>
@@ -25,20 +26,13 @@
 #define MESSAGES 4000
 #define SLEEP_US 60000000
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-};
-
 static void *region;
 
 static int
 setup(void **state)
 {
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 16 * MIB, 1 * MIB, 5 + SENDERS);
-	latch_create_all();
+	unit_segment_make(1 * MIB, 1 * MIB, 5 + SENDERS);
 	region = aligned_alloc(4096, AlignUp(bus_region_size(WORKERS, OTHERS), 4096));
 	assert_non_null(region);
 	memset(region, 0, bus_region_size(WORKERS, OTHERS));
@@ -49,10 +43,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void) state;
 	free(region);
-	segment_destroy();
-	return 0;
+	return unit_segment_teardown(state);
 }
 
 static uint64

@@ -9,6 +9,7 @@
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
 #include "tcop/client_table.h"
+#include "unit_segment.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,20 +21,13 @@
 #define ENTRIES 64
 #define ROUNDS 20000
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-};
-
 static void *region;
 
 static int
 setup(void **state)
 {
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 16 * MIB, 1 * MIB, 12);
-	latch_create_all();
+	unit_segment_make(1 * MIB, 1 * MIB, 12);
 	region = aligned_alloc(CACHE_LINE, AlignUp(client_table_size(ENTRIES), CACHE_LINE));
 	assert_non_null(region);
 	memset(region, 0, client_table_size(ENTRIES));
@@ -44,10 +38,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void) state;
 	free(region);
-	segment_destroy();
-	return 0;
+	return unit_segment_teardown(state);
 }
 
 static void

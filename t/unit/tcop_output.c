@@ -6,6 +6,7 @@
 
 #include "tcop/number.h"
 #include "tcop/output.h"
+#include "unit_random.h"
 #include "utils/settings.h"
 
 #include <setjmp.h>
@@ -13,17 +14,6 @@
 #include <sys/uio.h>
 
 #include <cmocka.h>
-
-static uint64 seed;
-
-static uint64
-random_next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* ---- the oracle: all bytes ever appended and not cut; 'from' of them have been consumed ---- */
 #define FLAT_MAX (8 * MIB)
@@ -63,7 +53,7 @@ static void
 fill(uint8 *data, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		data[i] = (uint8) random_next();
+		data[i] = (uint8) unit_random();
 }
 
 /*
@@ -81,14 +71,14 @@ round_of(void)
 	{
 		uint64		start = o.appended;
 		uint64		flat_start = flat_len;
-		OutChunk   *begin = random_next() % 3 == 0 ? output_begin(&o) : NULL;
+		OutChunk   *begin = unit_random() % 3 == 0 ? output_begin(&o) : NULL;
 
-		for (uint64 n = random_next() % 5; n > 0; n--)
+		for (uint64 n = unit_random() % 5; n > 0; n--)
 		{
-			size_t		len = random_next() % (random_next() % 8 == 0 ? sizeof(data) : 200);
+			size_t		len = unit_random() % (unit_random() % 8 == 0 ? sizeof(data) : 200);
 
 			fill(data, len);
-			if (len < 2000 && random_next() % 2 == 0)
+			if (len < 2000 && unit_random() % 2 == 0)
 			{
 				memcpy(output_reserve(&o, (uint32) len + 10), data, len);
 				output_advance(&o, (uint32) len);
@@ -97,9 +87,9 @@ round_of(void)
 				output_append(&o, data, len);
 			flat_insert(flat_len, data, len);
 		}
-		if (random_next() % 8 == 0)
+		if (unit_random() % 8 == 0)
 		{
-			uint64		keep = random_next() % (o.appended - start + 1);
+			uint64		keep = unit_random() % (o.appended - start + 1);
 
 			output_cut(&o, start + keep);
 			flat_len = flat_start + keep;
@@ -107,7 +97,7 @@ round_of(void)
 		}
 		if (begin != NULL && o.appended > start)
 		{
-			size_t		len = random_next() % (random_next() % 4 == 0 ? 50000 : OUTPUT_HEADROOM + 1);
+			size_t		len = unit_random() % (unit_random() % 4 == 0 ? 50000 : OUTPUT_HEADROOM + 1);
 
 			fill(data, len);
 			output_insert(&o, begin, data, len);
@@ -116,10 +106,10 @@ round_of(void)
 				output_end(&o, begin);
 		}
 		output_trim(&o);
-		if (random_next() % 6 == 0)
+		if (unit_random() % 6 == 0)
 		{
 			Output		side = {.proto = 2};
-			size_t		len = random_next() % 60000;
+			size_t		len = unit_random() % 60000;
 
 			fill(data, len);
 			output_append(&side, data, len);
@@ -128,11 +118,11 @@ round_of(void)
 			flat_insert(flat_len, data, len);
 		}
 		same(&o);
-		if (random_next() % 2 == 0)
+		if (unit_random() % 2 == 0)
 		{
-			uint64		len = random_next() % (output_pending(&o) + 1);
+			uint64		len = unit_random() % (output_pending(&o) + 1);
 
-			if (random_next() % 3 == 0)
+			if (unit_random() % 3 == 0)
 				len = output_pending(&o);
 			output_consume(&o, len);
 			flat_from += len;
@@ -240,16 +230,13 @@ test_replies(void **state)
 int
 main(void)
 {
-	const char *given = getenv("ARTERY_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_replies),
 	};
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : 20261121;
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	set_client_output_buffer_limit = 256 * MIB;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

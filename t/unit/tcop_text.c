@@ -8,22 +8,12 @@
 #include "tcop/number.h"
 #include "tcop/tcop.h"
 #include "tcop/usage.h"
+#include "unit_random.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static uint64 seed;
-
-static uint64
-random_next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 static void
 test_numbers(void **state)
@@ -50,9 +40,9 @@ test_numbers(void **state)
 	}
 	for (int i = 0; i < 20000; i++)
 	{
-		int64		n = (int64) (random_next() >> random_next() % 64);
+		int64		n = (int64) (unit_random() >> unit_random() % 64);
 
-		n = random_next() % 2 ? n : (int64) (0 - (uint64) n);
+		n = unit_random() % 2 ? n : (int64) (0 - (uint64) n);
 		text[number_format(text, n)] = '\0';
 		assert_true(number_parse(text, strlen(text), &value));
 		assert_true(value == n);
@@ -143,13 +133,13 @@ test_patterns(void **state)
 	{
 		char		p[10];
 		char		t[10];
-		size_t		pn = random_next() % sizeof(p);
-		size_t		tn = random_next() % sizeof(t);
+		size_t		pn = unit_random() % sizeof(p);
+		size_t		tn = unit_random() % sizeof(t);
 
 		for (size_t b = 0; b < pn; b++)
-			p[b] = "*?[]^-\\abc*"[random_next() % 11];
+			p[b] = "*?[]^-\\abc*"[unit_random() % 11];
 		for (size_t b = 0; b < tn; b++)
-			t[b] = "abc]-\\"[random_next() % 6];
+			t[b] = "abc]-\\"[unit_random() % 6];
 		if (pattern_match(p, pn, t, tn, false) != naive(p, pn, t, tn))
 			fail_msg("pattern \"%.*s\" text \"%.*s\"", (int) pn, p, (int) tn, t);
 	}
@@ -187,14 +177,14 @@ test_pattern_prefix(void **state)
 	{
 		char		p[8];
 		char		t[8];
-		size_t		pn = random_next() % sizeof(p);
-		size_t		tn = random_next() % sizeof(t);
+		size_t		pn = unit_random() % sizeof(p);
+		size_t		tn = unit_random() % sizeof(t);
 		size_t		n;
 
 		for (size_t b = 0; b < pn; b++)
-			p[b] = "*?\\abab["[random_next() % 8];
+			p[b] = "*?\\abab["[unit_random() % 8];
 		for (size_t b = 0; b < tn; b++)
-			t[b] = "ab\\*"[random_next() % 4];
+			t[b] = "ab\\*"[unit_random() % 4];
 		n = pattern_prefix(p, pn, prefix, sizeof(prefix));
 		if (pattern_match(p, pn, t, tn, false))
 		{
@@ -351,7 +341,6 @@ test_doc(void **state)
 int
 main(void)
 {
-	const char *given = getenv("ARTERY_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_words),
@@ -364,9 +353,7 @@ main(void)
 		cmocka_unit_test(test_doc),
 	};
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : 20261121;
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

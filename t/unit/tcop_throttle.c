@@ -16,6 +16,8 @@
 #include "storage/ipc/proc.h"
 #include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
+#include "unit_random.h"
+#include "unit_segment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,24 +29,6 @@
 #define UNIT_BYTES 4096
 #define TIMES_MAX 8
 
-static uint64 seed;
-
-static uint64
-random_next(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-};
-
 static Session session;
 static BytePart words[4096];
 
@@ -52,19 +36,10 @@ static int
 setup(void **state)
 {
 	(void) state;
-	segment_create_private(regions, lengthof(regions), 16 * MIB, 1 * MIB, 12);
-	latch_create_all();
+	unit_segment_make(1 * MIB, 1 * MIB, 12);
 	proc_attach(5);
 	memset(&session, 0, sizeof(session));
 	tcop_now_us = 1000000;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void) state;
-	segment_destroy();
 	return 0;
 }
 
@@ -201,7 +176,7 @@ test_random_streams(void **state)
 	{
 		uint64		units = 0;
 		uint64		delays_us = 0;
-		uint32		commands = 1 + (uint32) (random_next() % 400);
+		uint32		commands = 1 + (uint32) (unit_random() % 400);
 		uint32		turns = 0;
 		uint32		holds = 0;
 
@@ -210,11 +185,11 @@ test_random_streams(void **state)
 		tcop_now_us += 1000;
 		for (uint32 i = 0; i < commands; i++)
 		{
-			uint32		keys = random_next() % 8 == 0 ? 1 + (uint32) (random_next() % 100) : 1;
-			uint64		bytes = random_next() % 4 == 0 ? random_next() % (20 * UNIT_BYTES) : 10;
+			uint32		keys = unit_random() % 8 == 0 ? 1 + (uint32) (unit_random() % 100) : 1;
+			uint64		bytes = unit_random() % 4 == 0 ? unit_random() % (20 * UNIT_BYTES) : 10;
 			uint64		wait;
 
-			if (random_next() % 16 == 0)
+			if (unit_random() % 16 == 0)
 			{
 				tcop_now_us++;
 				turns++;
@@ -240,19 +215,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_no_pressure, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_one_by_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pipeline, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pipeline_of_long_values, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_heavy_commands, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pressure_goes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_random_streams, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_pressure, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_one_by_one, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline_of_long_values, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_heavy_commands, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_pressure_goes, setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_random_streams, setup, unit_segment_teardown),
 	};
-	const char *given = getenv("ARTERY_SEED");
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : 20261121;
-	seed |= 1;
-	printf("# seed %llu (ARTERY_SEED)\n", (unsigned long long) seed);
+	unit_seed_init();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,27 +3,19 @@
  */
 #include "unit_store.h"
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_STORE, "store", store_region_size, store_region_init},
-	{REGION_CHECKPOINT, "checkpoint", checkpoint_region_size, checkpoint_region_init},
-	{REGION_EVICT, "evict", evict_region_size, evict_region_init},
-	{REGION_BASE_READ, "base_read", base_read_region_size, base_read_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-	{REGION_HEAP, "heap", mem_region_size, mem_region_init},
-};
-
-uint64		unit_store_seed;
-
-uint64
-unit_store_random(void)
+void
+unit_store_make(uint64 nodes_size, uint64 ring_size)
 {
-	unit_store_seed ^= unit_store_seed << 13;
-	unit_store_seed ^= unit_store_seed >> 7;
-	unit_store_seed ^= unit_store_seed << 17;
-	return unit_store_seed;
+	unit_segment_make(nodes_size, ring_size, UNIT_STORE_SLOTS);
+	proc_attach(UNIT_STORE_WORKER);
+	wal_shared->segment_size = 1 * MIB;
+	wal_shared->start_lsn = UNIT_STORE_FIRST_LSN;
+	atomic_store(&wal_shared->insert_word, (UNIT_STORE_FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
+	atomic_store(&wal_shared->completed, UNIT_STORE_FIRST_LSN);
+	atomic_store(&wal_shared->flushed, UNIT_STORE_FIRST_LSN);
+	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
+	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
+		wal_shared->segment[i].seed = i + 1;
 }
 
 int
@@ -31,24 +23,7 @@ unit_store_setup(void **state)
 {
 	(void) state;
 	set_max_value_size = 2 * MIB;
-	segment_create_private(regions, lengthof(regions), 256 * MIB, 16 * MIB, UNIT_STORE_SLOTS);
-	latch_create_all();
-	proc_attach(UNIT_STORE_WORKER);
-	wal_shared->segment_size = 1 * MIB;
-	atomic_store(&wal_shared->insert_word, (UNIT_STORE_FIRST_LSN / 8) << 10 | PROC_SLOT_NONE);
-	atomic_store(&wal_shared->completed, UNIT_STORE_FIRST_LSN);
-	atomic_store(&wal_shared->flushed, UNIT_STORE_FIRST_LSN);
-	atomic_store(&wal_shared->prepared, UINT64_C(1) << 50);
-	for (uint64 i = 0; i < WAL_SEGMENT_TABLE; i++)
-		wal_shared->segment[i].seed = i + 1;
-	return 0;
-}
-
-int
-unit_store_teardown(void **state)
-{
-	(void) state;
-	segment_destroy();
+	unit_store_make(256 * MIB, 16 * MIB);
 	return 0;
 }
 

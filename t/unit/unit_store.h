@@ -12,6 +12,8 @@
 #include "access/store/store_internal.h"
 #include "storage/ipc/latch.h"
 #include "storage/mem/heap.h"
+#include "unit_random.h"
+#include "unit_segment.h"
 #include "utils/settings.h"
 
 #include <pthread.h>
@@ -25,12 +27,10 @@
 #define UNIT_STORE_WORKER 4			/* process slots from here on are workers */
 #define UNIT_STORE_SLOTS 12
 
-extern uint64 unit_store_seed;		/* of unit_store_random; ARTERY_SEED */
-extern uint64 unit_store_random(void);
-
-/* setup and teardown for cmocka; this thread becomes the first worker */
+/* unit_store_make -- a segment of those sizes and a log that takes records and has none; this thread becomes the first worker. */
+extern void unit_store_make(uint64 nodes_size, uint64 ring_size);
+/* setup and teardown for cmocka */
 extern int	unit_store_setup(void **state);
-extern int	unit_store_teardown(void **state);
 /* unit_store_flush -- all is flushed, and may leave memory, as if a checkpoint had put nothing into the base. */
 extern void unit_store_flush(void);
 /* unit_store_flusher_start / _stop -- a thread that does so again and again, in that process slot, and sweeps. */

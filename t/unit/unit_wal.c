@@ -16,39 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-uint64		unit_seed;
 char		unit_dir[512];
 
-static const SegmentRegion regions[] = {
-	{REGION_CONTROL, "control", segment_control_size, segment_control_init},
-	{REGION_PROCS, "procs", proc_region_size, proc_region_init},
-	{REGION_EPOCH, "epoch", epoch_region_size, epoch_region_init},
-	{REGION_WAL, "wal", wal_region_size, wal_region_init},
-};
-
-/* ---- randomness ---- */
-
-void
-unit_seed_init(void)
-{
-	const char *text = getenv("ARTERY_SEED");
-
-	unit_seed = text != NULL ? strtoull(text, NULL, 0) : (uint64) getpid() * 2654435761u + 88172645463325252u;
-	printf("# ARTERY_SEED=%llu\n", (unsigned long long) unit_seed);
-	fflush(stdout);
-	elog_set_min_level(WARNING);	/* children speak: see unit_child */
-	if (unit_seed == 0)
-		unit_seed = 1;
-}
-
-uint64
-unit_random(void)
-{
-	unit_seed ^= unit_seed << 13;
-	unit_seed ^= unit_seed >> 7;
-	unit_seed ^= unit_seed << 17;
-	return unit_seed;
-}
+/* ---- longer runs ---- */
 
 int
 unit_factor(void)
@@ -77,6 +47,7 @@ unit_dir_make(void)
 {
 	const char *base = getenv("TMPDIR");
 
+	elog_set_min_level(WARNING);	/* children speak: see unit_child */
 	snprintf(unit_dir, sizeof(unit_dir), "%s/artery-unit-XXXXXX", base != NULL ? base : "/tmp");
 	assert_non_null(mkdtemp(unit_dir));
 	assert_int_equal(mkdir(unit_path("wal"), 0700), 0);
@@ -178,8 +149,7 @@ unit_log_begin(uint64 ring_size, uint64 segment_size)
 	if (seg_base != NULL)
 		segment_destroy();
 	set_wal_segment_size = (int64) segment_size;
-	segment_create_private(regions, lengthof(regions), 1 * MIB, ring_size, UNIT_SLOTS);
-	latch_create_all();
+	unit_segment_make(1 * MIB, ring_size, UNIT_SLOTS);
 	snprintf(seg_control->data_dir, sizeof(seg_control->data_dir), "%s", unit_dir);
 	seg_control->system_id = UNIT_SYSTEM_ID;
 	wal_shared->segment_size = segment_size;

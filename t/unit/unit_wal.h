@@ -11,6 +11,8 @@
 #include "access/wal/wal_internal.h"
 #include "access/wal/wal_reader.h"
 #include "storage/file/file_internal.h"
+#include "unit_random.h"
+#include "unit_segment.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -24,10 +26,6 @@
 #define UNIT_SLOTS 12			/* process slots: 4 and up are workers */
 #define UNIT_FIRST_WORKER 4
 
-/* ---- randomness: the seed is printed, and taken from ARTERY_SEED ---- */
-extern uint64 unit_seed;
-extern void unit_seed_init(void);
-extern uint64 unit_random(void);
 /* unit_factor -- ARTERY_UNIT_FACTOR (default 1): longer runs of random tests */
 extern int unit_factor(void);
 
