@@ -7,6 +7,7 @@
 # that Redis has is checked against redis-server 7.0 where that is installed.
 use Artery::Test;
 use Artery::Cluster;
+use Artery::Redis;
 use Artery::SoakWire;
 use Test::More;
 use Time::HiRes ();
@@ -19,17 +20,6 @@ my $NIL    = \'nil';
 my $SYNTAX = '-ERR syntax error';
 my $NUMBER = '-ERR value is not an integer or out of range';
 sub arity { return "-ERR wrong number of arguments for '$_[0]' command" }
-
-# shown -- a reply as text: nested, errors and simple strings with their first byte
-sub shown
-{
-	my ($reply) = @_;
-	return 'nothing' if !$reply;
-	my ($type, $value) = @$reply;
-	return '[' . join(' ', map { shown($_) } @$value) . ']' if $type =~ /[*~%>]/ && defined $value;
-	return 'nil' if !defined $value;
-	return $type eq '-' ? "-$value" : $type eq '$' || $type eq '=' ? "\"$value\"" : $type eq '+' ? $value : ":$value";
-}
 
 sub wire { return Artery::SoakWire->connect($_[0] // $node->socket_path) // die "connect: $!" }
 
@@ -165,21 +155,7 @@ sub run_table
 
 subtest 'replies' => sub {
 	run_table('RESP2', undef, @table, @own_table);
-	my $redis = command_exists('redis-server');
-	SKIP: {
-		skip 'no redis-server', 1 unless $redis && `$redis --version` =~ /v=7\.0/;
-		my $dir = tempdir_short();
-		my $pid = fork // die "fork: $!";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$dir/log";
-			exec($redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir) or POSIX::_exit(1);
-		}
-		Artery::SoakWire->connect_wait("$dir/sock");
-		run_table('the table is true of redis-server', "$dir/sock", @table);
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-	}
+	with_redis(sub { run_table('the table is true of redis-server', $_[0], @table) });
 };
 
 subtest 'RESP3' => sub {

@@ -67,7 +67,7 @@ subtest 'replies' => sub {
 	my $redis = redis_start();
 	SKIP: {
 		skip 'no redis-server', 1 unless $redis;
-		run_table('redis-server', $redis->{path}, @table);
+		run_table('redis-server', $redis->socket_path, @table);
 	}
 };
 

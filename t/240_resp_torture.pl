@@ -9,6 +9,7 @@
 # (the table is right) and with what artery makes of garbage.
 use Artery::Test;
 use Artery::Cluster;
+use Artery::Redis ();
 use Artery::SoakServer;
 use Artery::SoakWire;
 use POSIX qw(WNOHANG);
@@ -21,28 +22,8 @@ $node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_se
 $node->start;
 my $identity = server_identity($node);
 my $log_start = $node->log_offset;
-my $redis = start_redis();
-
-# start_redis -- socket of a Redis of our own, or undef
-sub start_redis
-{
-	my $program = command_exists('redis-server');
-	my ($version) = $program ? `$program --version` =~ /v=(\d+\.\d+)/ : ();
-	if (($version // '') ne '7.0') { note('no redis-server 7.0 to compare with: ' . ($version // 'not installed')); return undef }
-	my $directory = tempdir_short();
-	my $pid = fork // die "fork: $!";
-	if (!$pid)
-	{
-		open STDOUT, '>', "$directory/log";
-		open STDERR, '>&', \*STDOUT;
-		exec $program, '--port', 0, '--unixsocket', "$directory/s", '--dir', $directory, '--save', '', '--appendonly', 'no'
-		  or POSIX::_exit(1);
-	}
-	$main::redis_pid = $pid;
-	Artery::SoakWire->connect_wait("$directory/s", wait => 20);
-	return "$directory/s";
-}
-END { if ($main::redis_pid) { local $?; kill 'KILL', $main::redis_pid; waitpid $main::redis_pid, 0 } }
+my $other = Artery::Redis->start('--appendonly', 'no') or note('no redis-server 7.0 to compare with');
+my $redis = $other && $other->socket_path;
 
 # ---- requests and the bytes of their replies ----
 
@@ -434,7 +415,7 @@ subtest 'peers' => sub {
 	}
 	unhurt($node, $identity, 'those that leave in the middle of a request');
 	my $grown = 0;
-	ok(sanitized() || poll_until(sub { ($grown = worker_memory($node) - $before) < 32 << 20 }, 10), 'their memory comes back')
+	ok(sanitized() || poll_until(sub { ($grown = worker_memory($node) - $before) < 32 << 20 }), 'their memory comes back')
 	  or diag("$grown bytes more than before");
 };
 

@@ -7,6 +7,7 @@
 # that do not read, that go in the middle, a worker that stands still.
 use Artery::Test;
 use Artery::Cluster;
+use Artery::Redis qw(frame with_redis);
 use Artery::SoakServer;
 use Artery::SoakWire;
 use Test::More;
@@ -15,17 +16,6 @@ use Time::HiRes qw(sleep);
 my $node = Artery::Cluster->new('pubsub');
 $node->init(workers => 3, durability => 'none', memory_limit => '64MB');
 $node->start;
-
-# frame -- a reply as text: [array] >[push] %[map], "bulk", :number, +simple as it is
-sub frame
-{
-	my ($reply) = @_;
-	return 'nothing' if !$reply;
-	my ($type, $value) = @$reply;
-	return ($type eq '*' ? '' : $type) . '[' . join(' ', map { frame($_) } @$value) . ']' if ref $value;
-	return 'nil' if !defined $value;
-	return $type eq '-' ? "-$value" : $type eq '$' || $type eq '=' ? "\"$value\"" : $type eq '+' ? $value : ":$value";
-}
 
 # sub_frame, msg -- what is sent most often
 sub changed { my ($push, $word, $name, $count) = @_; return "$push\[\"$word\" " . (defined $name ? "\"$name\"" : 'nil') . " :$count]" }
@@ -103,7 +93,7 @@ sub run_script
 		my ($who, $command, @want) = @$_;
 		my $wire = $client{$who} //= wire($path, $who =~ /3$/ ? ['HELLO', 3] : ());
 		$wire->queue(encode(@$command)) if $command;
-		my @got = $wire->replies(scalar @want, 5);
+		my @got = $wire->replies(scalar @want);
 		$wire->turn(0) if !@want;
 		my ($got, $want) = (join(' ', map { frame($_) } @got), join ' ', @want);
 		push @wrong, "$who @{$command // []}: got $got, expected $want" if $got ne $want;
@@ -119,21 +109,7 @@ sub run_script
 
 subtest 'the script' => sub {
 	run_script('artery', $node->socket_path);
-	my $redis = command_exists('redis-server');
-	SKIP: {
-		skip 'no redis-server', 1 unless $redis && `$redis --version` =~ /v=7\.0/;
-		my $dir = tempdir_short();
-		my $pid = fork // die "fork: $!";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$dir/log";
-			exec($redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir) or POSIX::_exit(1);
-		}
-		Artery::SoakWire->connect_wait("$dir/sock");
-		run_script('the script is true of redis-server', "$dir/sock");
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-	}
+	with_redis(sub { run_script('the script is true of redis-server', $_[0]) });
 };
 
 # worker_of -- by CLIENT LIST, from another connection
@@ -159,8 +135,8 @@ subtest 'all workers' => sub {
 	is_deeply($p->ok('PUBSUB', 'NUMSUB', 'all')->[1][1], 12, 'NUMSUB, too');
 	is($p->ok('PUBSUB', 'NUMPAT'), 1, 'NUMPAT counts a pattern once');
 	is(frame($p->command('PUBSUB', 'CHANNELS')), '["all"]', 'CHANNELS lists a channel once');
-	is(join(' ', map { frame($_->reply(5)) } @l[0 .. 11]), join(' ', (msg('', 'message', 'all', 'm')) x 12), 'everyone hears it by its name');
-	is(join(' ', map { frame($_->reply(5)) } @l[12 .. 17]), join(' ', (msg('', 'pmessage', 'a*', 'all', 'm')) x 6), '... or a pattern');
+	is(join(' ', map { frame($_->reply) } @l[0 .. 11]), join(' ', (msg('', 'message', 'all', 'm')) x 12), 'everyone hears it by its name');
+	is(join(' ', map { frame($_->reply) } @l[12 .. 17]), join(' ', (msg('', 'pmessage', 'a*', 'all', 'm')) x 6), '... or a pattern');
 	# gone without a word
 	$_->close for @l[0 .. 3];
 	ok(poll_until(sub { $p->ok('PUBSUB', 'NUMSUB', 'all')->[1][1] == 8 }), 'who goes listens no more');
@@ -206,7 +182,7 @@ subtest 'long messages' => sub {
 	my $name = 'n' x 16384;
 	is(frame($l[0]->command('SUBSCRIBE', $name)), changed('', 'subscribe', $name, 2), 'a long name');
 	is($p->ok('PUBLISH', $name, 'm'), 1, '... is heard');
-	like(frame($l[0]->command('SUBSCRIBE', "${name}n")) =~ /^\[/ ? frame($l[0]->reply(5)) : '', qr/^-ERR channel name is too long \(16385 bytes, maximum 16384\)/, 'one that is too long');
+	like(frame($l[0]->command('SUBSCRIBE', "${name}n")) =~ /^\[/ ? frame($l[0]->reply) : '', qr/^-ERR channel name is too long \(16385 bytes, maximum 16384\)/, 'one that is too long');
 	is($p->ok('PUBLISH', "${name}n", 'm'), 0, '... is heard by nobody');
 };
 
@@ -222,7 +198,7 @@ subtest 'many channels' => sub {
 	}
 	is(scalar @{$p->ok('PUBSUB', 'CHANNELS', 'channel:*')}, 5000, 'CHANNELS lists each once');
 	is($p->ok('PUBLISH', 'channel:77', 'm'), 3, 'one is heard by all');
-	is(frame($_->reply(5)), msg('', 'message', 'channel:77', 'm'), '... indeed') for @l;
+	is(frame($_->reply), msg('', 'message', 'channel:77', 'm'), '... indeed') for @l;
 	$l[0]->queue(encode('UNSUBSCRIBE'));
 	is(frame(($l[0]->replies(5000, 30))[-1]) =~ /:0\]$/ ? 1 : 0, 1, 'all left at once');
 	$l[1]->close;
@@ -245,7 +221,7 @@ subtest 'in the middle of a command' => sub {
 	is(scalar(grep { $_->[0] eq '*' && @{$_->[1]} == 20_001 } @got), 1, 'the long reply is whole');
 	is(join(' ', map { $_->[1][2][1] } grep { $_->[0] eq '>' } @got), join(' ', 1 .. 200), '... and the messages stand around it in order');
 	# its own message comes behind the reply
-	is(join(' ', map { frame($_) } do { $l->queue(encode('PUBLISH', 'middle', 'own')); $l->replies(2, 5) }), ':1 ' . msg('>', 'message', 'middle', 'own'), 'its own message follows the reply');
+	is(join(' ', map { frame($_) } do { $l->queue(encode('PUBLISH', 'middle', 'own')); $l->replies(2) }), ':1 ' . msg('>', 'message', 'middle', 'own'), 'its own message follows the reply');
 	$p->ok('FLUSHALL');
 };
 
@@ -266,7 +242,7 @@ subtest 'who does not read' => sub {
 	ok(poll_until(sub { $p->ok('PUBSUB', 'NUMSUB', 'flood')->[1][1] == 3 }), "after $sent messages those who do not read have been closed");
 	$node->wait_for_log(qr/client $slow[0]{id} closed: client_output_buffer_limit of 2097152 bytes reached/, $offset);
 	is($p->ok('PUBLISH', 'flood', 'm'), 3, '... the others go on');
-	is(frame($_->reply(5)), msg('', 'message', 'flood', 'm'), '... and hear') for @fast;
+	is(frame($_->reply), msg('', 'message', 'flood', 'm'), '... and hear') for @fast;
 	for (@slow) { $_->raw(30); ok($_->closed, 'a slow one sees the end') }
 	$p->ok('CONFIG', 'SET', 'client_output_buffer_limit', '256MB');
 };
@@ -320,7 +296,7 @@ subtest 'a worker that stands still' => sub {
 	ok(poll_until(sub { $p->ok('PUBSUB', 'NUMSUB', 'still')->[1][1] == @awake }), 'it listens no more');
 	my @again = map { listener(['SUBSCRIBE', 'still']) } 1 .. 3;
 	is($p->ok('PUBLISH', 'still', 'm'), @awake + 3, 'new ones do');
-	is(frame($_->reply(10)), msg('', 'message', 'still', 'm'), '... and hear') for @again, @awake;
+	is(frame($_->reply), msg('', 'message', 'still', 'm'), '... and hear') for @again, @awake;
 };
 
 quiet_log($node);

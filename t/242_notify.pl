@@ -8,6 +8,7 @@
 # after SIGCONT, is the gate's doing.
 use Artery::Test;
 use Artery::Cluster;
+use Artery::Redis qw(with_redis);
 use Artery::SoakServer;
 use Artery::SoakWire;
 use Test::More;
@@ -27,7 +28,7 @@ sub heard
 {
 	my ($wire) = @_;
 	my @heard;
-	while (my $reply = $wire->reply(20))
+	while (my $reply = $wire->reply)
 	{
 		my @words = map { $_->[1] } @{$reply->[1]};
 		return join ', ', @heard if $words[-1] eq 'end';
@@ -81,21 +82,7 @@ sub run_list
 
 subtest 'events' => sub {
 	run_list('artery', $node->socket_path);
-	my $redis = command_exists('redis-server');
-	SKIP: {
-		skip 'no redis-server', 1 unless $redis && `$redis --version` =~ /v=7\.0/;
-		my $dir = tempdir_short();
-		my $pid = fork // die "fork: $!";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$dir/log";
-			exec($redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir) or POSIX::_exit(1);
-		}
-		Artery::SoakWire->connect_wait("$dir/sock");
-		run_list('the list is true of redis-server', "$dir/sock");
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-	}
+	with_redis(sub { run_list('the list is true of redis-server', $_[0]) });
 };
 
 subtest 'the setting' => sub {
@@ -125,21 +112,8 @@ subtest 'the setting' => sub {
 	is($after->('KEA', 'SET', 's', 1), events('s:set:3'), 'the database is named');
 };
 
-# frozen -- runs $code while the walwriter stands still
-sub frozen
-{
-	my ($code) = @_;
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
-	my $good = eval { $code->(); 1 };
-	my $error = $@;
-	kill 'CONT', $pid;
-	die $error if !$good;
-	return;
-}
-
 sub nothing { my ($wire) = @_; my $reply = $wire->reply($WAIT); return $reply ? 'heard something' : 'nothing' }
-sub message { my ($wire) = @_; my $reply = $wire->reply(20) or return 'nothing'; return join ' ', map { $_->[1] } @{$reply->[1]} }
+sub message { my ($wire) = @_; my $reply = $wire->reply or return 'nothing'; return join ' ', map { $_->[1] } @{$reply->[1]} }
 
 subtest 'the gate' => sub {
 	$admin->ok('CONFIG', 'SET', 'notify-keyspace-events', 'E$g');
@@ -148,7 +122,7 @@ subtest 'the gate' => sub {
 		# one on each worker, with the weakest policy of its own
 		my @l = map { listener($node, ['CLIENT', 'DURABILITY', 'none'], ['PSUBSCRIBE', '__keyevent*']) } 1 .. 3;
 		my $writer = wire($node, ['CLIENT', 'DURABILITY', $policy]);
-		frozen(sub {
+		$node->frozen(sub {
 			$writer->queue(encode('SET', "gated:$policy", 1));
 			$writer->turn(0);
 			is(nothing($_), 'nothing', "a writer with $policy: nothing is heard while nothing is durable") for @l;
@@ -164,14 +138,14 @@ subtest 'what a connection publishes after its writes' => sub {
 	my $free = wire($node, ['CLIENT', 'DURABILITY', 'none']);
 	my $none = wire($node);
 	$free->ok('SET', 'before', 1);
-	frozen(sub {
+	$node->frozen(sub {
 		$writer->queue(encode('SET', 'published', 1) . encode('PUBLISH', 'news', 'gated'));
 		$writer->turn(0);
 		is(nothing($_), 'nothing', 'PUBLISH behind a SET waits for it') for @l;
 		is($none->ok('PUBLISH', 'news', 'free'), 3, 'who has written nothing publishes at once');
 	});
 	for (@l) { is_deeply([ sort map { (split ' ')[-1] } message($_), message($_) ], [qw(free gated)], '... all is heard in the end') }
-	frozen(sub {
+	$node->frozen(sub {
 		$free->ok('SET', 'published', 2);
 		$free->ok('PUBLISH', 'news', 'none');
 		is(message($_), 'message news none', 'with policy none it is heard at once') for @l;
@@ -182,14 +156,14 @@ subtest 'order at the gate' => sub {
 	my $l = listener($node, ['HELLO', 3], ['CLIENT', 'DURABILITY', 'none'], ['PSUBSCRIBE', '__keyevent*'], ['SUBSCRIBE', 'plain']);
 	my $writer = wire($node, ['CLIENT', 'DURABILITY', 'none']);
 	my $none = wire($node);
-	frozen(sub {
+	$node->frozen(sub {
 		$writer->ok('SET', 'order', 1);
 		is(nothing($l), 'nothing', 'a notification waits');
 		$none->ok('PUBLISH', 'plain', 1);
 		$l->queue(encode('PING'));
 		is(nothing($l), 'nothing', '... and with it what comes behind it: a message, a reply');
 	});
-	is(join(', ', map { my $r = $l->reply(10); ref $r->[1] ? $r->[1][-1][1] : $r->[1] } 1 .. 3), 'order, 1, PONG', '... in their order');
+	is(join(', ', map { my $r = $l->reply; ref $r->[1] ? $r->[1][-1][1] : $r->[1] } 1 .. 3), 'order, 1, PONG', '... in their order');
 };
 
 subtest 'expired keys' => sub {
@@ -208,7 +182,7 @@ subtest 'expired keys' => sub {
 	}
 	is($wire->ok('DBSIZE'), 1, 'and they are gone');
 	$wire->ok('SET', 'gated', 1, 'PX', 100);
-	frozen(sub { is(nothing($_), 'nothing', 'not before it is durable that one has expired') for @l });
+	$node->frozen(sub { is(nothing($_), 'nothing', 'not before it is durable that one has expired') for @l });
 	like(message($_), qr/gated/, '... and then it is told') for @l;
 };
 

@@ -8,6 +8,7 @@
 # (walwriter stopped by SIGSTOP), and a cache that must never be stale while others write.
 use Artery::Test;
 use Artery::Cluster;
+use Artery::Redis qw(frame with_redis);
 use Artery::SoakServer;
 use Artery::SoakWire;
 use Test::More;
@@ -17,17 +18,6 @@ my $WAIT = 0.3;		# seconds after which what has not come counts as not sent
 my $node = Artery::Cluster->new('tracking');
 $node->init(workers => 3, wal_flush_interval => '50ms');
 $node->start;
-
-# frame -- a reply as text: [array] >[push] %[map], "bulk", :number, +simple as it is
-sub frame
-{
-	my ($reply) = @_;
-	return 'nothing' if !$reply;
-	my ($type, $value) = @$reply;
-	return ($type =~ /[*~]/ ? '' : $type) . '[' . join(' ', map { frame($_) } @$value) . ']' if ref $value;
-	return 'nil' if !defined $value;
-	return $type eq '-' ? "-$value" : $type eq '$' || $type eq '=' ? "\"$value\"" : $type eq '+' ? $value : ":$value";
-}
 
 sub invalid { return join ' ', map { ">[\"invalidate\" [\"$_\"]]" } @_ }
 my $ALL   = '>["invalidate" nil]';
@@ -112,7 +102,7 @@ sub run_script
 		s/ID:(\w+)/$id{$1}/g for @command;
 		my $wire = $client{$who};
 		$wire->queue(encode(@command)) if @command;
-		my @got = $wire->replies(scalar @want, 5);
+		my @got = $wire->replies(scalar @want);
 		if ($wait) { my $list; poll_until(sub { $list = $wire->ok('CLIENT', 'LIST'); $list !~ /^id=$id{r2} /m }) }
 		next if @want && !defined $want[0];
 		my ($got, $want) = (join(' ', map { frame($_) } @got), join(' ', @want) =~ s/ID:(\w+)/$id{$1}/gr);
@@ -129,26 +119,12 @@ sub run_script
 
 subtest 'the script' => sub {
 	run_script('artery', $node->socket_path);
-	my $redis = command_exists('redis-server');
-	SKIP: {
-		skip 'no redis-server', 1 unless $redis && `$redis --version` =~ /v=7\.0/;
-		my $dir = tempdir_short();
-		my $pid = fork // die "fork: $!";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$dir/log";
-			exec($redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir) or POSIX::_exit(1);
-		}
-		Artery::SoakWire->connect_wait("$dir/sock");
-		run_script('the script is true of redis-server', "$dir/sock");
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-	}
+	with_redis(sub { run_script('the script is true of redis-server', $_[0]) });
 };
 
 # tracking clients, one on each worker
 sub trackers { my (@options) = @_; return map { wire($node, ['HELLO', 3], ['CLIENT', 'TRACKING', 'ON', @options]) } 1 .. 3 }
-sub told { my ($wire, $seconds) = @_; my $reply = $wire->reply($seconds // 10); return !$reply ? 'nothing' : $reply->[0] ne '>' ? frame($reply) : join ' ', map { $_->[1] // 'all' } @{$reply->[1][1][1] // [['$', undef]]} }
+sub told { my ($wire, $seconds) = @_; my $reply = $wire->reply($seconds); return !$reply ? 'nothing' : $reply->[0] ne '>' ? frame($reply) : join ' ', map { $_->[1] // 'all' } @{$reply->[1][1][1] // [['$', undef]]} }
 
 subtest 'every command that changes a key' => sub {
 	my @t = trackers();
@@ -194,8 +170,7 @@ subtest 'the gate' => sub {
 	my @t = trackers();
 	my $w = wire($node, ['CLIENT', 'DURABILITY', 'none']);
 	for (@t) { $_->ok('CLIENT', 'DURABILITY', 'none'); $_->command('GET', 'gated') }
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
+	my $pid = $node->stop_child('walwriter');
 	$w->ok('SET', 'gated', 1);
 	my @early = map { told($_, $WAIT) } @t;
 	kill 'CONT', $pid;
@@ -205,9 +180,9 @@ subtest 'the gate' => sub {
 
 subtest 'expiry' => sub {
 	my @t = trackers();
-	wire($node)->ok('SET', 'short', 1, 'PX', 200);
+	wire($node)->ok('SET', 'short', 1, 'PX', 2000);
 	is($_->ok('GET', 'short'), 1, 'read before its time is over') for @t;
-	is(told($_, 10), 'short', '... told when it is') for @t;
+	is(told($_), 'short', '... told when it is') for @t;
 	is($_->command('GET', 'short')->[1], undef, '... and gone') for @t;
 };
 
@@ -253,7 +228,7 @@ subtest 'a cache is never stale' => sub {
 		my $i = int rand 3;
 		my $know = $acked{$key};
 		$t[$i]->queue(encode('PING'));
-		while (my $reply = $t[$i]->reply(10))
+		while (my $reply = $t[$i]->reply)
 		{
 			last if $reply->[0] ne '>';
 			delete $cache[$i]{$reply->[1][1][1][0][1]};
@@ -266,7 +241,7 @@ subtest 'a cache is never stale' => sub {
 			next;
 		}
 		$t[$i]->queue(encode('GET', $key));
-		while (my $reply = $t[$i]->reply(10))
+		while (my $reply = $t[$i]->reply)
 		{
 			if ($reply->[0] eq '>') { delete $cache[$i]{$reply->[1][1][1][0][1]}; next }
 			$cache[$i]{$key} = $reply->[1] // 0;

@@ -20,19 +20,6 @@ my $watch = wire($node, ['CLIENT', 'DURABILITY', 'none']);
 
 sub policy { my ($policy) = @_; return wire($node, ['CLIENT', 'DURABILITY', $policy]) }
 
-# frozen -- runs $code while the walwriter stands still
-sub frozen
-{
-	my ($code) = @_;
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
-	my $good = eval { $code->(); 1 };
-	my $error = $@;
-	kill 'CONT', $pid;
-	die $error if !$good;
-	return;
-}
-
 subtest 'CLIENT DURABILITY' => sub {
 	my $wire = wire($node);
 	is($wire->ok('CLIENT', 'DURABILITY'), 'immediate', 'the default');
@@ -101,7 +88,7 @@ subtest 'the gate' => sub {
 		my ($want, @command) = @_;
 		is_deeply(plain(policy('immediate')->command(@command)), $want, "answered at once: @command");
 	};
-	frozen(sub {
+	$node->frozen(sub {
 		is($wire{none}->ok('DEL', 'gone', 'zone/gone'), 2, 'durability none: a write is answered at once');
 		is($wire{periodic}->ok('SET', 'k', 'v1'), 'OK', 'durability periodic: too');
 		is($wire{none}->ok('GET', 'k'), 'v1', '... and its value is seen by those who are not gated');
@@ -174,8 +161,7 @@ subtest 'the gate' => sub {
 subtest 'what the gate is for' => sub {
 	policy('immediate')->ok('SET', 'shown', 'durable');
 	my $reader = policy('immediate');
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
+	$node->stop_child('walwriter');
 	policy('none')->ok('SET', 'shown', 'not yet');
 	$reader->queue(encode('GET', 'shown'));
 	is($reader->reply($WAIT), undef, 'a gated reader is not shown it');
@@ -188,7 +174,7 @@ subtest 'what the gate is for' => sub {
 
 subtest 'a crash of one that waits, and an orderly stop' => sub {
 	my $gone = policy('immediate');
-	frozen(sub {
+	$node->frozen(sub {
 		$gone->send_raw(encode('SET', 'left', 'behind'));
 		poll_until(sub { $watch->ok('EXISTS', 'left') }) or die 'the write is not seen';
 		$gone->close;
@@ -197,7 +183,7 @@ subtest 'a crash of one that waits, and an orderly stop' => sub {
 	is(policy('immediate')->ok('GET', 'left'), 'behind', 'what it wrote is there');
 	my @wires = map { policy('immediate') } 1 .. 5;
 	my $postmaster = $node->pid;
-	frozen(sub {
+	$node->frozen(sub {
 		$wires[$_]->send_raw(join '', map { encode('SET', "stop/$_", $_) } ($_) x 20) for 0 .. $#wires;
 		poll_until(sub { info_number($watch, 'replies_gated_now') >= 100 }) or die 'the writes do not wait';
 		$node->signal('INT');
@@ -230,13 +216,13 @@ subtest 'group commit' => sub {
 	$watch->ok('CONFIG', 'SET', 'commit_delay', '1s', 'commit_siblings', 5);
 	my $lone = policy('group');
 	my $start = now();
-	$lone->ok('SET', 'lone', $_) for 1 .. 6;
+	$lone->ok('SET', 'lone', $_) for 1 .. 20;
 	my $took = now() - $start;
-	cmp_ok($took, '<', 5, 'a lone committer does not wait: six commits with a commit_delay of 1 s');
+	cmp_ok($took, '<', 15, 'a lone committer does not wait: twenty commits with a commit_delay of 1 s');
 	$start = now();
 	my $hurried = policy('immediate');
-	$hurried->ok('SET', 'hurried', $_) for 1 .. 6;
-	cmp_ok(now() - $start, '<', 5, 'nor does one whose durability is immediate');
+	$hurried->ok('SET', 'hurried', $_) for 1 .. 20;
+	cmp_ok(now() - $start, '<', 15, 'nor does one whose durability is immediate');
 	$watch->ok('CONFIG', 'SET', 'commit_delay', '500ms', 'commit_siblings', 3);
 	$flushes = info_number($watch, 'wal_flushes');
 	$start = now();
@@ -247,17 +233,24 @@ subtest 'group commit' => sub {
 	cmp_ok(now() - $start, '<', 20, '... within the delay and some');
 	$watch->ok('CONFIG', 'SET', 'commit_delay', '1s', 'commit_siblings', 0);
 	$start = now();
-	$lone->ok('SET', 'lone', $_) for 1 .. 6;
-	cmp_ok(now() - $start, '<', 5, 'commit_siblings 0: a lone committer does not wait either');
+	$lone->ok('SET', 'lone', $_) for 1 .. 20;
+	cmp_ok(now() - $start, '<', 15, 'commit_siblings 0: a lone committer does not wait either');
 	$start = now();
 	is(scalar($lone->queue(join '', map { encode('SET', "lone/$_", 1) } 1 .. 8)->replies(8)), 8, 'eight in a pipeline');
 	cmp_ok(now() - $start, '>=', 0.9, '... wait for commit_delay');
-	$start = now();
-	$lone->queue(join '', map { encode('SET', "lone/$_", 2) } 1 .. 8)->turn(0);
-	poll_until(sub { $watch->ok('GET', 'lone/8') == 2 }) or die 'the writes are not seen';
-	$hurried->ok('SET', 'hurried', 'too');
-	is(scalar($lone->replies(8)), 8, '... unless one comes that is immediate');
-	cmp_ok(now() - $start, '<', 0.9, '... and ends the wait for all');
+	# the delay cannot be longer than 1 s, and a busy machine may need as long: one of several times
+	my $best = 9;
+	for my $try (2 .. 9)
+	{
+		$start = now();
+		$lone->queue(join '', map { encode('SET', "lone/$_", $try) } 1 .. 8)->turn(0);
+		poll_until(sub { $watch->ok('GET', 'lone/8') == $try }) or die 'the writes are not seen';
+		$hurried->ok('SET', 'hurried', 'too');
+		is(scalar($lone->replies(8)), 8, '... unless one comes that is immediate');
+		$best = now() - $start if now() - $start < $best;
+		last if $best < 0.9;
+	}
+	cmp_ok($best, '<', 0.9, '... and ends the wait for all');
 	$watch->ok('CONFIG', 'SET', 'commit_delay', '0', 'commit_siblings', 5);
 };
 

@@ -115,8 +115,8 @@ subtest 'replies' => sub {
 	my $redis = redis_start();
 	SKIP: {
 		skip 'no redis-server', 2 unless $redis;
-		run_table('redis-server', $redis->{path}, @table);
-		run_table('redis-server, RESP3', $redis->{path}, @resp3);
+		run_table('redis-server', $redis->socket_path, @table);
+		run_table('redis-server, RESP3', $redis->socket_path, @resp3);
 	}
 };
 

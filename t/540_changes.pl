@@ -140,7 +140,7 @@ subtest 'SWAPDB' => sub {
 	$wait->send('CHANGES', '$', 'BLOCK', 0, 'PREFIX', 'x');
 	poll_until(sub { $client->cmd('INFO', 'clients') =~ /^blocked_clients:1\r$/m }) or die;
 	$client->cmd('SWAPDB', 8, 9);
-	is($wait->recv(10)->[0][1], 'swap', 'it wakes who waits');
+	is($wait->recv->[0][1], 'swap', 'it wakes who waits');
 	# over a restart, when the map is that of the control file
 	$client->cmd('CHECKPOINT');
 	$eight->cmd('FLUSHDB');
@@ -285,7 +285,7 @@ subtest 'BLOCK' => sub {
 	ok(blocked(6), 'six wait');
 	my $first = flushed();
 	$client->cmd('SET', 'b/1', 1);
-	my $got = sub { my ($i) = @_; my $r = $wait[$i]->recv(10); pop @$r; return facts($r) };
+	my $got = sub { my ($i) = @_; my $r = $wait[$i]->recv; pop @$r; return facts($r) };
 	is_deeply($got->($_), [['set', 'b/1', 1]], "$_ is woken") for 0, 1, 4;
 	ok(blocked(3), 'the others still wait');
 	$client->cmd('SET', 'b/cd', 2);
@@ -315,8 +315,9 @@ subtest 'BLOCK' => sub {
 	}
 	ok(blocked(0), 'gone before the wait began');
 	# writes of its own in the pipeline
+	my $before = flushed();
 	$wait[1]->send('SET', 'own', 1);
-	$wait[1]->send('CHANGES', flushed(), 'BLOCK', 0, 'PREFIX', 'own');
+	$wait[1]->send('CHANGES', $before, 'BLOCK', 0, 'PREFIX', 'own');
 	is($wait[1]->recv, 'OK', 'a write');
 	is_deeply($got->(1), [['set', 'own', 1]], '... and the change behind it');
 };
@@ -332,7 +333,7 @@ subtest 'many who wait' => sub {
 		$client->cmd('SET', $key, $i);
 		for my $k (grep { !$answered{$_} && $_ % 30 == $i } 0 .. 59)
 		{
-			my $r = $wait[$k]->recv(10);
+			my $r = $wait[$k]->recv;
 			is_deeply(facts([@{$r}[0 .. $#$r - 1]]), [['set', $key, $i]], "$k hears of $key");
 			$answered{$k} = 1;
 		}
@@ -346,7 +347,7 @@ subtest 'many who wait' => sub {
 	my $wrong = 0;
 	for my $k (reverse 0 .. 29)
 	{
-		my $r = $wait[$k]->recv(10);
+		my $r = $wait[$k]->recv;
 		$wrong++ if @$r != 1 || $r->[0] < $end || now() - $start < (400 - 10 * $k) / 1000 - 0.002;
 	}
 	is($wrong, 0, 'each is answered when its time is over, with a position that has moved on');
@@ -359,8 +360,7 @@ subtest 'only what is durable' => sub {
 	my $none = $node->connect;
 	$none->cmd('CLIENT', 'DURABILITY', 'none');
 	my $from = flushed();
-	my $pid  = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
+	my $pid = $node->stop_child('walwriter');
 	$none->cmd('SET', 'not/yet', 1);
 	is($none->cmd('GET', 'not/yet'), 1, 'visible to those who are not gated');
 	is_deeply([changes($client, $from)], [[], $from], '... but no change yet');
@@ -371,12 +371,12 @@ subtest 'only what is durable' => sub {
 	ok(!(() = $wait->try_recv(0.3)), 'who waits gets nothing');
 	kill 'CONT', $pid;
 	$none->cmd('WAITAOF', 1, 0, 0);
-	my $r = $wait->recv(10);
+	my $r = $wait->recv;
 	is($r->[0][2], 'not/yet', '... until it is');
 	$wait->send('CHANGES', '$', 'BLOCK', 0);
 	ok(blocked(1), 'one waits');
 	$none->cmd('SET', 'by/itself', 1);
-	$r = $wait->recv(10);
+	$r = $wait->recv;
 	is($r->[0][2], 'by/itself', 'what nobody waits for is flushed for the sake of who waits for changes');
 };
 
@@ -386,8 +386,7 @@ subtest 'restart, gaps, LOST' => sub {
 	my $end = flushed();
 	my $none = $node->connect;
 	$none->cmd('CLIENT', 'DURABILITY', 'none');
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
+	$node->stop_child('walwriter');
 	$none->cmd('SET', 'r/lost', 1);
 	my $lost = $none->cmd('WAL', 'INSERT');
 	cmp_ok($lost, '>', $end, 'a write that nobody waited for');

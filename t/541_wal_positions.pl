@@ -13,19 +13,6 @@ $node->init(workers => 2, wal_segment_size => '1MB', wal_buffers => '1MB', max_v
 $node->start;
 my $client = $node->connect;
 
-# frozen -- runs $code while the walwriter stands still
-sub frozen
-{
-	my ($code) = @_;
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
-	my $good  = eval { $code->(); 1 };
-	my $error = $@;
-	kill 'CONT', $pid;
-	die $error if !$good;
-	return;
-}
-
 sub wal { return $client->cmd('WAL', @_) }
 
 # lost_error(lsn): what is said of a position that lies before the begin of this run
@@ -41,7 +28,7 @@ subtest 'positions' => sub {
 	cmp_ok(wal('REDO'), '<=', wal('INSERT'), '... which lies in the log');
 	my $none = $node->connect;
 	$none->cmd('CLIENT', 'DURABILITY', 'none');
-	frozen(sub {
+	$node->frozen(sub {
 		my $flushed = wal('FLUSHED');
 		$none->cmd('SET', 'k', 2);
 		is(wal('FLUSHED'), $flushed, 'without a walwriter flushed stands still');
@@ -63,7 +50,7 @@ subtest 'WAL WAIT' => sub {
 	cmp_ok(wal('FLUSHED'), '>=', $lsn, '... which there was');
 	is(wal('WAIT', $_), 1, "what is durable is durable: $_") for 0, 8, 1_048_576, $lsn - 8, wal('FLUSHED');
 	is(wal('WAIT', $lsn, 1000), 1, 'with a time');
-	frozen(sub {
+	$node->frozen(sub {
 		$none->cmd('SET', 'k', 4);
 		$lsn = wal('INSERT');
 		my $start = now();
@@ -79,7 +66,7 @@ subtest 'WAL WAIT' => sub {
 		$none->cmd('PING');
 		push @main::waiter, $waiter;
 	});
-	is($main::waiter[0]->recv(10), 1, 'and is answered when it is flushed');
+	is($main::waiter[0]->recv, 1, 'and is answered when it is flushed');
 	is($client->err('WAL', 'WAIT', $_), 'ERR lsn is not an integer or out of range', "no position: '$_'") for 'x', -1, '';
 	is($client->err('WAL', 'WAIT', 0, -1), 'ERR timeout is negative', 'a negative time');
 	is($client->err('WAL', 'WAIT', 0, 'x'), 'ERR timeout is not an integer or out of range', 'no time');
@@ -169,8 +156,7 @@ subtest 'settling later' => sub {
 	$c->cmd('SET', 'settled', 1);
 	push @durable, $c->attribute->{lsn};
 	is($c->cmd('WAL', 'WAIT', $durable[0]), 1, 'a write that was settled');
-	my $pid = $node->signal_child('walwriter', 'STOP');
-	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die 'the walwriter does not stop';
+	$node->stop_child('walwriter');
 	for (1 .. 5)
 	{
 		$c->cmd('SET', "unsettled$_", 1);

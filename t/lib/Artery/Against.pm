@@ -3,9 +3,9 @@
 # A table says which reply each command gets; it is run against artery, and, where
 # redis-server 7.0 is installed, against that, too: so the table itself is tested.
 #
-#   my $redis = redis_start();                    # undef: there is none; stopped when it goes out of scope
+#   my $redis = redis_start();                    # undef: there is none
 #   run_table('strings', $node->socket_path, @table);
-#   run_table('strings, in redis', $redis->{path}, @table) if $redis;
+#   run_table('strings, in redis', $redis->socket_path, @table) if $redis;
 #
 # A line of a table is [[command words], expected]: the expected reply as shown() has
 # it, or a compiled pattern.  A line whose words begin with a word ending in ':' goes
@@ -14,10 +14,10 @@
 package Artery::Against;
 use strict;
 use warnings;
+use Artery::Redis ();
 use Artery::SoakWire;
 use Artery::Test;
 use Exporter qw(import);
-use POSIX ();
 use Test::More ();
 
 our @EXPORT = qw(redis_start run_table shown arity $NUMBER $SYNTAX);
@@ -37,31 +37,7 @@ sub shown
 	return $type eq '-' ? "-$value" : $type eq '$' || $type eq '=' ? "\"$value\"" : $type eq '+' ? $value : ":$value";
 }
 
-sub redis_start
-{
-	my $redis = command_exists('redis-server');
-	return undef unless $redis && `$redis --version` =~ /v=7\.0/;
-	my $dir = tempdir_short();
-	my $pid = fork // die "fork: $!";
-	if (!$pid)
-	{
-		open STDOUT, '>', "$dir/log";
-		exec { $redis } $redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir, @_ or POSIX::_exit(1);
-	}
-	my $self = bless {path => "$dir/sock", pid => $pid, owner => $$}, __PACKAGE__;
-	Artery::SoakWire->connect_wait($self->{path});
-	return $self;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	return if $self->{owner} != $$;
-	local ($?, $!);
-	kill 'KILL', $self->{pid};
-	waitpid $self->{pid}, 0;
-	return;
-}
+sub redis_start { return Artery::Redis->start(@_) }
 
 # run_table -- one test: every line gets the reply that it says
 sub run_table
@@ -77,7 +53,7 @@ sub run_table
 		my $on = $words[0] =~ /^(\w+):$/ ? do { shift @words; $1 } : '';
 		if ($words[0] eq 'wait') { Time::HiRes::sleep($words[1]); next }
 		my $wire = $wire{$on} //= Artery::SoakWire->connect($path) // die "connect: $!";
-		my $got = $words[0] eq 'closed' ? $wire->at_end(5) ? 1 : 0 : shown($wire->command(@words));
+		my $got = $words[0] eq 'closed' ? $wire->at_end ? 1 : 0 : shown($wire->command(@words));
 		next if ref $want eq 'Regexp' ? $got =~ $want : $got eq $want;
 		push @wrong, "@$command: got $got, expected $want";
 	}

@@ -40,6 +40,8 @@ Artery::Cluster - one artery server of its own for a test
   kill9                    SIGKILL to every process of the cluster; returns when all are gone
   signal($sig)             to the postmaster
   signal_child($kind, $sig, $index)    kind: worker, walwriter, checkpointer, evictor, expirer, startup; returns the pid
+  stop_child($kind)                    SIGSTOP; it stands still when this returns; the pid
+  frozen($code, $kind)                 runs the code while that child (the walwriter) stands still
   child_pids($kind)        pids of that kind, or of all children; from the process titles
   all_pids                 postmaster and children
   wait_gone(@pids)         true once none of them runs
@@ -293,6 +295,25 @@ sub signal_child
 	my $pid  = $pids[ $index || 0 ] or die "no $kind of $self->{name} runs";
 	kill($signal, $pid) or die "could not signal $pid: $!";
 	return $pid;
+}
+
+sub stop_child
+{
+	my ($self, $kind) = @_;
+	my $pid = $self->signal_child($kind, 'STOP');
+	poll_until(sub { slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) [tT]/ }) or die "the $kind does not stop";
+	return $pid;
+}
+
+sub frozen
+{
+	my ($self, $code, $kind) = @_;
+	my $pid   = $self->stop_child($kind || 'walwriter');
+	my $good  = eval { $code->(); 1 };
+	my $error = $@;
+	kill 'CONT', $pid;
+	die $error if !$good;
+	return;
 }
 
 sub wait_gone

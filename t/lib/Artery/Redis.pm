@@ -2,7 +2,9 @@
 #
 #   my $redis = Artery::Redis->start(@options) or skip ...;   # undef: there is none, or not of version 7.0
 #   $redis->socket_path; $redis->stop;
+#   with_redis(sub { my ($path) = @_; ... }, @options);       # runs it with the socket of one; skips where there is none
 #   shown($reply)            a reply of Artery::SoakWire as text, nested
+#   frame($reply)            the same, with the type of what is no plain list
 #
 # On a UNIX socket in a directory of its own, without saving; killed at the end.
 package Artery::Redis;
@@ -12,8 +14,9 @@ use Artery::SoakWire;
 use Artery::Test;
 use Exporter qw(import);
 use POSIX ();
+use Test::More ();
 
-our @EXPORT = qw(shown);
+our @EXPORT = qw(frame shown with_redis);
 
 my %live;
 
@@ -51,6 +54,20 @@ sub stop
 
 END { $_->stop for values %live }
 
+sub with_redis
+{
+	my ($code, @options) = @_;
+	my $redis = __PACKAGE__->start(@options);
+  SKIP: {
+		Test::More::skip('no redis-server 7.0', 1) unless $redis;
+		my $good = eval { $code->($redis->socket_path); 1 };
+		my $error = $@;
+		$redis->stop;
+		die $error unless $good;
+	}
+	return;
+}
+
 # shown -- errors and simple strings with their first byte or as they are, strings in quotes, null as nil
 sub shown
 {
@@ -60,6 +77,16 @@ sub shown
 	return '[' . join(' ', map { shown($_) } @$value) . ']' if $type =~ /[*~%>]/ && defined $value;
 	return 'nil' if !defined $value;
 	return $type eq '-' ? "-$value" : $type eq '$' || $type eq '=' ? "\"$value\"" : $type eq '+' ? $value : ":$value";
+}
+
+# frame -- a reply as text: [array] >[push] %[map], "bulk", :number, +simple as it is
+sub frame
+{
+	my ($reply) = @_;
+	return 'nothing' if !$reply;
+	my ($type, $value) = @$reply;
+	return ($type =~ /[*~]/ ? '' : $type) . '[' . join(' ', map { frame($_) } @$value) . ']' if ref $value;
+	return shown($reply);
 }
 
 1;

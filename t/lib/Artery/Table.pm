@@ -23,7 +23,7 @@ use warnings;
 
 use Exporter 'import';
 use Test::More ();
-use POSIX ();
+use Artery::Redis qw(with_redis);
 use Artery::SoakWire;
 use Artery::Test;
 
@@ -70,34 +70,6 @@ sub run_table
 	}
 	splice @wrong, 20, @wrong - 20, @wrong - 20 . ' more' if @wrong > 20;
 	Test::More::is(join("\n", @wrong), '', "$name: " . @$table . ' commands');
-	return;
-}
-
-# with_redis -- runs the code with the socket of a redis-server 7.0 of its own; skips where there is none
-sub with_redis
-{
-	my ($code) = @_;
-	my $redis = command_exists('redis-server');
-	my $version = $redis ? `$redis --version` : '';
-  SKIP: {
-		Test::More::skip('no redis-server 7.0', 1) unless $version =~ /v=7\.0/;
-		my $dir = tempdir_short();
-		my $pid = fork // die "fork: $!";
-		if (!$pid)
-		{
-			open STDOUT, '>', "$dir/log";
-			exec $redis, '--port', 0, '--unixsocket', "$dir/sock", '--save', '', '--dir', $dir or POSIX::_exit(1);
-		}
-		my $fine = eval {
-			Artery::SoakWire->connect_wait("$dir/sock");
-			$code->("$dir/sock");
-			1;
-		};
-		my $error = $@;
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-		die $error unless $fine;
-	}
 	return;
 }
 
