@@ -52,7 +52,7 @@ sub run_list
 		my @got;
 		$wire->command(@$command);
 		$wire->command('PUBLISH', '__keyevent_end', '');
-		while (my $reply = $listener->reply(20))
+		while (my $reply = $listener->reply)
 		{
 			my (undef, undef, $channel, $key) = map { $_->[1] } @{$reply->[1]};
 			last if $channel eq '__keyevent_end';

@@ -244,11 +244,18 @@ subtest 'a rolled-up prefix costs no more for what lies below it' => sub {
 		$wire->queue(join '', map { encode('SET', "$directory/" . sprintf('%06d', $_), 'x') } 1 .. 2000);
 		$wire->replies(2000);
 	}
+	# the best of some: a busy machine disturbs the others
 	my $measure = sub {
 		my ($times, @options) = @_;
-		my $start = now();
-		list(@options) for 1 .. $times;
-		return (now() - $start) / $times;
+		my $best = 60;
+		for (1 .. $times)
+		{
+			my $start = now();
+			list(@options);
+			my $took = now() - $start;
+			$best = $took if $took < $best;
+		}
+		return $best;
 	};
 	listing_is('20 directories', ['DELIMITER', '/'], [], [map { sprintf 'd%02d/', $_ } 1 .. 20]);
 	my ($rolled, $flat) = ($measure->(50, 'DELIMITER', '/'), $measure->(3, 'COUNT', 40_000));

@@ -271,19 +271,16 @@ subtest 'a hundred thousand keys' => sub {
 		my $reply;
 		until (defined $reply)
 		{
-			for (@small)
-			{
-				my $begin = now();
-				$_->command('GET', 'before');
-				my $time = now() - $begin;
-				$longest = $time if $time > $longest;
-				$answers++;
-			}
+			my $begin = now();
+			$small[$answers++ % @small]->command('GET', 'before');
+			my $time = now() - $begin;
+			$longest = $time if $time > $longest;
 			$wire->turn(0);
 			($reply) = $wire->parsed(1);
 		}
 		is($reply->[1], $want, "@command");
-		cmp_ok($answers, '>=', 8, sprintf('... others are served meanwhile: %d answers, the slowest after %.1f ms', $answers, 1000 * $longest));
+		# a worker that served nobody else would have answered none, or one of the two that it has, behind all of it
+		cmp_ok($answers, '>=', 5, sprintf('... others are served meanwhile: %d answers, the slowest after %.1f ms', $answers, 1000 * $longest));
 	}
 	keys_are('... and what had another prefix is there', 'before', 'zzz');
 	# a writer goes on meanwhile: what was there is gone, what it put behind stays
@@ -430,7 +427,7 @@ subtest 'deadlines and events' => sub {
 	is($wire->command('RENAMEPREFIX', 'e/', 'y' x 4096)->[0], '-', 'one that is refused');
 	$wire->ok('SET', 'last', 1);
 	my @events;
-	while (my $message = $listener->reply(10))
+	while (my $message = $listener->reply)
 	{
 		my (undef, undef, $channel, $key) = map { $_->[1] } @{$message->[1]};
 		push @events, $channel =~ s/.*://r . " $key";

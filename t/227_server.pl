@@ -190,21 +190,21 @@ subtest 'SLOWLOG' => sub {
 	$wires[$_ % 4]->command('GET', "fill$_") for 1 .. 100;
 	is($wires[0]->command('SLOWLOG', 'LEN')->[1], 40, 'no more than slowlog_max_len are kept');
 	is(scalar @{$wires[0]->command('SLOWLOG', 'GET', -1)->[1]}, 40, '... and told');
-	$wires[0]->command('CONFIG', 'SET', 'slowlog-log-slower-than', 100_000);
-	ok(poll_until(sub { !grep { shown($_->command('CONFIG', 'GET', 'slowlog-log-slower-than')) !~ /"100000"/ } @wires }), 'only slow ones');
+	$wires[0]->command('CONFIG', 'SET', 'slowlog-log-slower-than', 1_000_000);
+	ok(poll_until(sub { !grep { shown($_->command('CONFIG', 'GET', 'slowlog-log-slower-than')) !~ /"1000000"/ } @wires }), 'only slow ones');
 	$wires[0]->command('SLOWLOG', 'RESET');
 	is($wires[0]->command('SLOWLOG', 'LEN')->[1], 0, 'RESET');
 	# among a pipeline of fast ones the slow one alone is kept; others are served meanwhile
-	$wires[1]->queue(join '', map { Artery::SoakWire::encode(@$_) } (['GET', 'k']) x 50, ['DEBUG', 'SLEEP', '0.2'], (['GET', 'k']) x 50)->turn(0);
+	$wires[1]->queue(join '', map { Artery::SoakWire::encode(@$_) } (['GET', 'k']) x 50, ['DEBUG', 'SLEEP', '2'], (['GET', 'k']) x 50)->turn(0);
 	my $before = now();
 	$_->command('PING') for @wires[0, 2, 3];
-	cmp_ok(now() - $before, '<', 0.2, 'DEBUG SLEEP keeps nobody else');
+	cmp_ok(now() - $before, '<', 2, 'DEBUG SLEEP keeps nobody else');
 	is(scalar(my @got = $wires[1]->replies(101)), 101, 'the pipeline is answered');
 	my $slow = $wires[0]->command('SLOWLOG', 'GET')->[1];
 	is(scalar @$slow, 1, 'one slow command');
-	is(join(' ', map { $_->[1] } @{$slow->[0][1][3][1]}), 'DEBUG SLEEP 0.2', '... it is the one');
-	cmp_ok($slow->[0][1][2][1], '>=', 199_000, '... with the time that it took');
-	$wires[0]->command('WAIT', 1, 250);
+	is(join(' ', map { $_->[1] } @{$slow->[0][1][3][1]}), 'DEBUG SLEEP 2', '... it is the one');
+	cmp_ok($slow->[0][1][2][1], '>=', 1_999_000, '... with the time that it took');
+	$wires[0]->command('WAIT', 1, 1200);
 	is($wires[0]->command('SLOWLOG', 'LEN')->[1], 1, 'what is made to wait is not slow');
 	$wires[0]->command('CONFIG', 'SET', 'slowlog-log-slower-than', 10000, 'slowlog-max-len', 128);
 };

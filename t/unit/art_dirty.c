@@ -21,6 +21,9 @@
 #define LOG_MAX 300000
 #define WALKS_MAX 400
 #define STEP_MAX (MIB / 2)
+#define WALKS_MIN 12				/* a storm lasts until there have been so many, */
+#define WRITTEN_MIN 2000		/* and so many versions, */
+#define PATIENCE_US UINT64_C(60000000)	/* but no longer than this */
 
 static uint64 rng;
 
@@ -151,7 +154,7 @@ typedef struct Written
 } Written;
 
 static Written written[WRITERS + 1][LOG_MAX];
-static uint32 written_count[WRITERS + 1];
+static _Atomic uint32 written_count[WRITERS + 1];
 
 /* Walk -- what one walk has returned of each key; 0: nothing */
 typedef struct Walk
@@ -163,7 +166,7 @@ typedef struct Walk
 
 static Walk walks[WALKS_MAX];
 static uint32 walk_count;
-static uint64 deadline_us;
+static _Atomic bool over;
 static bool waits_for_nothing;
 static uint64 taken_away;
 static Lsn	clean_upto;				/* what the tidier may take away: nothing that a walk may still want */
@@ -176,7 +179,7 @@ writer(void *arg)
 
 	my_slot = proc_slot(me);
 	test_pause_rng = r;
-	while (clock_mono_us() < deadline_us && written_count[me] < LOG_MAX)
+	while (!atomic_load(&over) && written_count[me] < LOG_MAX)
 	{
 		uint64		phase = atomic_load_explicit(&shared->lsn, memory_order_relaxed) / (500 * STEP_MAX);
 		uint32		n = (uint32) ((phase * 104729 + test_random(&r) % 60) % key_count);
@@ -185,7 +188,10 @@ writer(void *arg)
 									 8 + test_random(&r) % STEP_MAX, NULL);
 
 		if (lsn != 0)
-			written[me][written_count[me]++] = (Written){n, lsn};
+		{
+			written[me][written_count[me]] = (Written){n, lsn};
+			written_count[me]++;
+		}
 		mem_keep_ahead();
 	}
 	return NULL;
@@ -209,7 +215,7 @@ tidier(void *arg)
 	uint64		r = test_seed() * 37;
 
 	my_slot = proc_slot((uint32) (uintptr_t) arg);
-	while (clock_mono_us() < deadline_us)
+	while (!atomic_load(&over))
 	{
 		clean_upto = atomic_load(&shared->clock);
 		if (art_evict(&shared->root, from, &from_len, 100, clean, &r, &out))
@@ -260,13 +266,28 @@ walk_once(Walk *w, Lsn committed)
 	} while (l != NULL);
 }
 
+/* enough -- for so long, and with so many walks and versions that the storm says something; a busy machine takes longer. */
+static bool
+enough(uint64 begun_us, uint64 ms)
+{
+	uint64		lasted_us = clock_mono_us() - begun_us;
+	uint32		total = 0;
+
+	for (uint32 w = 1; w <= WRITERS; w++)
+		total += written_count[w];
+	return (lasted_us >= ms * 1000 && walk_count >= WALKS_MIN && total >= WRITTEN_MIN) || lasted_us >= PATIENCE_US;
+}
+
+/* walker -- ends the storm. */
 static void *
 walker(void *arg)
 {
+	const uint64 *ms = arg;
+	uint64		begun_us = clock_mono_us();
 	Lsn			committed = 0;
 
-	my_slot = proc_slot((uint32) (uintptr_t) arg);
-	for (walk_count = 0; clock_mono_us() < deadline_us && walk_count < WALKS_MAX; walk_count++)
+	my_slot = proc_slot(WALKER);
+	for (walk_count = 0; !enough(begun_us, *ms) && walk_count < WALKS_MAX; walk_count++)
 	{
 		walk_once(&walks[walk_count], committed);
 		/* it has committed; what is clean for the next walk is clean for the tidier as well */
@@ -275,6 +296,7 @@ walker(void *arg)
 		epoch_wait_grace();
 		atomic_store(&shared->clock, committed);
 	}
+	atomic_store(&over, true);
 	return NULL;
 }
 
@@ -313,11 +335,12 @@ storm(uint64 ms)
 	rng = test_seed();
 	test_segment(64 * MIB, SLOTS);
 	make_keys();
-	memset(written_count, 0, sizeof(written_count));
-	deadline_us = clock_mono_us() + ms * 1000;
-	for (uint32 i = 1; i < SLOTS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, i <= WRITERS ? writer : i == TIDIER ? tidier : walker,
-										(void *) (uintptr_t) i), 0);
+	for (uint32 i = 0; i <= WRITERS; i++)
+		written_count[i] = 0;
+	atomic_store(&over, false);
+	for (uint32 i = 1; i < WALKER; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, i <= WRITERS ? writer : tidier, (void *) (uintptr_t) i), 0);
+	assert_int_equal(pthread_create(&thread[WALKER], NULL, walker, &ms), 0);
 	for (uint32 i = 1; i < SLOTS; i++)
 		pthread_join(thread[i], NULL);
 	count = missed(&due);

@@ -137,7 +137,7 @@ setup(void **state)
 {
 	(void) state;
 	unit_dir_make();
-	wal__lock_timeout_ms = 2000;
+	wal__lock_timeout_ms = UNIT_LOCK_TIMEOUT_MS;
 	return 0;
 }
 

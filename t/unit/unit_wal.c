@@ -155,7 +155,7 @@ unit_log_begin(uint64 ring_size, uint64 segment_size)
 	wal_shared->segment_size = segment_size;
 	wal_shared->timeline = 1;
 	proc_attach(UNIT_FIRST_WORKER);
-	wal__lock_timeout_ms = 2000;
+	wal__lock_timeout_ms = UNIT_LOCK_TIMEOUT_MS;
 }
 
 void

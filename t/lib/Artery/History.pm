@@ -193,7 +193,7 @@ sub history_run
 	my (%o) = @_;
 	srand $o{seed};
 	my $self = {%o, history => [], made => 0};
-	my @conns = eval { map { {client => Artery::Client->new(path => $o{path}, timeout => 20)} } 1 .. $o{connections} };
+	my @conns = eval { map { {client => Artery::Client->new(path => $o{path}, timeout => 60)} } 1 .. $o{connections} };
 	my $end = clock_gettime(CLOCK_MONOTONIC) + $o{seconds};
 	while (@conns && clock_gettime(CLOCK_MONOTONIC) < $end)
 	{
