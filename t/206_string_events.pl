@@ -28,7 +28,7 @@ my @list = (
 	[['SETBIT', 'b', 7, 1], 'new b', 'setbit b'], [['SETBIT', 'b', 7, 1]], [['SETBIT', 'b', 100, 0], 'setbit b'], [['GETBIT', 'none', 1], 'keymiss none'], [['BITCOUNT', 'none'], 'keymiss none'], [['BITPOS', 'none', 1], 'keymiss none'],
 	[['BITOP', 'NOT', 'o', 'b'], 'new o', 'set o'], [['BITOP', 'AND', 'o', 'b', 'none'], 'keymiss none', 'set o'], [['BITOP', 'AND', 'o', 'none'], 'keymiss none', 'del o'], [['BITOP', 'AND', 'o', 'none'], 'keymiss none'],
 	[['BITFIELD', 'bf', 'SET', 'u8', 0, 1], 'new bf', 'setbit bf'], [['BITFIELD', 'bf', 'SET', 'u8', 0, 1]], [['BITFIELD', 'bf', 'GET', 'u8', 0]], [['BITFIELD', 'none', 'GET', 'u8', 0], 'keymiss none'], [['BITFIELD_RO', 'none', 'GET', 'u8', 0], 'keymiss none'],
-	[['BITFIELD', 'bf', 'OVERFLOW', 'FAIL', 'INCRBY', 'u1', 0, 7]], [['LCS', 'r', 'none'], 'keymiss none'], [['DUMP', 'none'], 'keymiss none'], [['RESTORE', 'd', 0, $dump], 'new d', 'restore d'],
+	[['BITFIELD', 'bf', 'OVERFLOW', 'FAIL', 'INCRBY', 'u1', 0, 7]], [['BITFIELD', 'bf2', 'OVERFLOW', 'FAIL', 'INCRBY', 'u1', 0, 7], 'new bf2'], [['LCS', 'r', 'none'], 'keymiss none'], [['DUMP', 'none'], 'keymiss none'], [['RESTORE', 'd', 0, $dump], 'new d', 'restore d'],
 	[['RESTORE', 'd', 0, $dump]], [['RESTORE', 'd', 1000, $dump, 'REPLACE'], 'new d', 'restore d'], [['RESTORE', 'd', 1, $dump, 'REPLACE', 'ABSTTL'], 'del d'], [['RESTORE', 'd', 1, $dump, 'ABSTTL']],
 	[['GETSET', 'r', 'v'], 'set r'], [['GETDEL', 'r'], 'del r'], [['GETDEL', 'r'], 'keymiss r'],
 );

@@ -328,6 +328,16 @@ field_reply(Session *s, const Field *f)
 	return TCOP_DONE;
 }
 
+/* all_failed -- no operation has written: the value may only have become longer, which is no event. */
+static bool
+all_failed(const Field *f)
+{
+	for (uint32 i = 0; i < f->count; i++)
+		if (f->op[i].verb != FIELD_GET && !f->op[i].failed)
+			return false;
+	return true;
+}
+
 static TcopResult
 field_write_all(Session *s, Field *f)
 {
@@ -342,8 +352,10 @@ field_write_all(Session *s, Field *f)
 	Verify(f->region != NULL);
 	if (!tcop__write_by(store_write, s, decide_field, f, &w, &result))
 		return result;
+	if (w.changed && !w.existed)
+		tcop__notify(s, NOTIFY_NEW, "new", &key);
 	if (w.changed)
-		tcop__written(s, 1, !w.existed, "setbit");
+		tcop__notify(s, all_failed(f) ? 0 : NOTIFY_STRING, "setbit", &key);
 	return field_reply(s, f);
 }
 
