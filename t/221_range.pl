@@ -49,7 +49,7 @@ subtest 'bounds and options' => sub {
 		[['-', '+', 'PREFIX', 'b', 'REV'], [qw(bb ba b)]], [['[c', '+', 'PREFIX', 'b'], []], [['-', '[a', 'PREFIX', 'b'], []], [['[a', '[z', 'PREFIX', 'b'], [qw(b ba bb)]],
 		[['-', '[a', 'PREFIX', 'b', 'REV'], []], [['[c', '+', 'PREFIX', 'b', 'REV'], []], [['-', '[z', 'PREFIX', 'b', 'REV'], [qw(bb ba b)]],
 		[['-', '+', 'PREFIX', 'bb'], ['bb']], [['-', '+', 'PREFIX', 'x'], []], [['-', '+', 'PREFIX', ''], ['', qw(a b ba bb c d)]], [['-', '+', 'PREFIX', 'x' x 5000], []],
-		[['-', '+', 'COUNT', 7], ['', qw(a b ba bb c d)]], [['-', '+', 'COUNT', 0], []],
+		[['-', '+', 'COUNT', 7], ['', qw(a b ba bb c d)]],
 		[['-', '+', 'COUNT', 6], ['', qw(a b ba bb c)], '(c'], [['-', '+', 'COUNT', 1], [''], '('], [['(', '+', 'COUNT', 1], ['a'], '(a'],
 		[['-', '+', 'REV', 'COUNT', 2], [qw(d c)], '(c'], [['-', '(c', 'REV', 'COUNT', 2], [qw(bb ba)], '(ba'], [['-', '[b', 'COUNT', 3], ['', qw(a b)]],
 		[['-', '+', 'PREFIX', 'b', 'COUNT', 3], [qw(b ba bb)]], [['-', '+', 'PREFIX', 'b', 'COUNT', 2], [qw(b ba)], '(ba'],
@@ -72,9 +72,8 @@ subtest 'bounds and options' => sub {
 	cmp_ok($items->[1][2], '>', $version[1], '... what was gets a higher one');
 	my %errors = (
 		'min or max not valid string range item' => [['a', '+'], ['-', 'b'], ['', '+'], ['-', '++'], ['*', '+']],
-		'syntax error' => [['-', '+', 'BOGUS'], ['-', '+', 'COUNT'], ['-', '+', 'PREFIX']],
+		'syntax error' => [['-', '+', 'BOGUS'], ['-', '+', 'COUNT'], ['-', '+', 'PREFIX'], ['-', '+', 'COUNT', 0], ['-', '+', 'COUNT', -1], ['+', '-', 'REV', 'COUNT', 0]],
 		'value is not an integer or out of range' => [['-', '+', 'COUNT', 'x']],
-		'value is out of range, must be positive' => [['-', '+', 'COUNT', -1]],
 		"wrong number of arguments for 'range' command" => [['-'], []]);
 	for my $error (sort keys %errors) { is($wire->command('RANGE', @$_)->[1], "ERR $error", "RANGE @$_") for @{$errors{$error}} }
 	fill(map { sprintf '%05d', $_ } 1 .. 2500);

@@ -138,7 +138,7 @@ subtest 'COMMAND as Redis tells it' => sub {
 	plan skip_all => 'no redis-server' unless $redis;
 	# name => what is meant to differ
 	my %meant = (
-		'wait' => 'Redis 7.2 says blocking, 7.0 does not', 'set' => 'more options', 'exec' => 'SLOWLOG has EXEC as one here',
+		'wait' => 'Redis 7.2 says blocking, 7.0 does not', 'exec' => 'SLOWLOG has EXEC as one here',
 	);
 	my @sides = map { wire($_) } $node->socket_path, $redis->socket_path;
 	my @all;
@@ -408,7 +408,7 @@ subtest 'COMMAND tells the truth of all' => sub {
 	for (@{$wire->command('COMMAND')->[1]})
 	{
 		my ($name, $arity, undef, $first) = map { $_->[1] } @{$_->[1]};
-		next if !$first;
+		next if !$first || $name =~ /\As(?:un)?subscribe\z|\Aspublish\z/;	# channels are no keys
 		my $reply = $wire->command('COMMAND', 'GETKEYS', $name, map { "a$_" } 1 .. abs($arity) + 1);
 		$reply = $wire->command('COMMAND', 'GETKEYS', $name, map { "a$_" } 1 .. $arity - 1) if $arity > 0;
 		push @broken, "$name: " . shown($reply) if $reply->[0] ne '*' || $reply->[1][0][1] ne "a$first";

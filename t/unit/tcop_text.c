@@ -267,10 +267,10 @@ show(const UsageNode *n, char *to)
 		strcat(to, n->optional ? "[" : "(");
 		if (n->token[0] != '\0')
 			strcat(strcat(to, n->token), ":");
-		strcat(to, n->kind == USAGE_VALUE ? usage_type(n->name) : n->kind == USAGE_TOKEN ? "token" : n->kind == USAGE_ONEOF ? "oneof" : "block");
+		strcat(to, n->kind == USAGE_VALUE ? usage_type("", n->name) : n->kind == USAGE_TOKEN ? "token" : n->kind == USAGE_ONEOF ? "oneof" : "block");
 		if (n->child != NULL)
 			show(n->child, to);
-		strcat(to, n->multiple ? "...)" : ")");
+		strcat(to, n->multiple_token ? "+...)" : n->multiple ? "...)" : ")");
 	}
 }
 
@@ -293,6 +293,7 @@ test_usage(void **state)
 	usage_is("key", "(key)");
 	usage_is("key value [NX|XX] [GET]", "(key)(string)[oneof(NX:token)(XX:token))[GET:token)");
 	usage_is("key [key ...]", "(key...)");
+	usage_is("key [GET a b [GET a b ...]]", "(key)[GET:block(string)(string)+...)");
 	usage_is("key value [key value ...]", "(block(key)(string)...)");
 	usage_is("cursor [MATCH pattern] [COUNT count]", "(integer)[MATCH:pattern)[COUNT:integer)");
 	usage_is("[protover [AUTH username password] [SETNAME clientname]]",

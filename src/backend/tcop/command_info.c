@@ -314,19 +314,65 @@ tcop__command_info(Session *s)
 }
 
 /* ---- COMMAND DOCS ---- */
-static void reply_arguments(Output *o, const Command *c, const UsageNode *first);
+
+/* what Redis calls out of date, and what does it now */
+typedef struct Deprecation
+{
+	const char *name;
+	const char *since;
+	const char *replaced_by;
+} Deprecation;
+
+static const Deprecation deprecations[] = {
+	{"getset", "6.2.0", "`SET` with the `!GET` argument"},
+	{"slaveof", "5.0.0", "`REPLICAOF`"},
+	{"substr", "2.0.0", "`GETRANGE`"},
+};
+
+static const Deprecation *
+deprecation(const Command *c)
+{
+	for (size_t i = 0; i < lengthof(deprecations); i++)
+		if (strcmp(c->name, deprecations[i].name) == 0)
+			return &deprecations[i];
+	return NULL;
+}
+
+/* Arguments -- of one command, while they are told. */
+typedef struct Arguments
+{
+	Output	   *o;
+	const Command *c;
+	uint32		keys;			/* arguments told that are keys: the specifications are in their order */
+} Arguments;
+
+static void reply_arguments(Arguments *a, const UsageNode *first);
 
 static void
-reply_argument(Output *o, const Command *c, const UsageNode *n)
+reply_argument_flags(Output *o, const UsageNode *n)
+{
+	reply_text(o, "flags");
+	reply_set(o, (uint64) n->optional + n->multiple + n->multiple_token);
+	if (n->optional)
+		reply_simple(o, "optional");
+	if (n->multiple)
+		reply_simple(o, "multiple");
+	if (n->multiple_token)
+		reply_simple(o, "multiple_token");
+}
+
+static void
+reply_argument(Arguments *a, const UsageNode *n)
 {
 	static const char *const kinds[] = {"", "pure-token", "oneof", "block"};
-	const char *type = n->kind == USAGE_VALUE ? usage_type(n->name) : kinds[n->kind];
-	bool		is_key = n->kind == USAGE_VALUE && strcmp(type, "key") == 0 && c->first_key > 0;
-	uint32		flags = (uint32) n->optional + n->multiple;
+	const char *type = n->kind == USAGE_VALUE ? usage_type(a->c->name, n->name) : kinds[n->kind];
+	bool		is_key = n->kind == USAGE_VALUE && strcmp(type, "key") == 0 && a->c->first_key > 0;
+	bool		flags = n->optional || n->multiple;
+	Output	   *o = a->o;
 
 	if (n->kind == USAGE_VALUE && strcmp(type, "key") == 0 && !is_key)
 		type = "string";
-	reply_map(o, 2 + (uint64) is_key + (n->token[0] != '\0') + (flags > 0) + (n->child != NULL));
+	reply_map(o, 2 + (uint64) is_key + (n->token[0] != '\0') + flags + (n->child != NULL));
 	reply_text(o, "name");
 	reply_text(o, n->name);
 	reply_text(o, "type");
@@ -334,49 +380,57 @@ reply_argument(Output *o, const Command *c, const UsageNode *n)
 	if (is_key)
 	{
 		reply_text(o, "key_spec_index");
-		reply_int(o, 0);
+		reply_int(o, (int64) Min(a->keys, spec_count(a->c) - 1));
+		a->keys++;
 	}
 	if (n->token[0] != '\0')
 	{
 		reply_text(o, "token");
 		reply_text(o, n->token);
 	}
-	if (flags > 0)
-	{
-		reply_text(o, "flags");
-		reply_set(o, flags);
-		if (n->optional)
-			reply_simple(o, "optional");
-		if (n->multiple)
-			reply_simple(o, "multiple");
-	}
+	if (flags)
+		reply_argument_flags(o, n);
 	if (n->child != NULL)
 	{
 		reply_text(o, "arguments");
-		reply_arguments(o, c, n->child);
+		reply_arguments(a, n->child);
 	}
 }
 
 static void
-reply_arguments(Output *o, const Command *c, const UsageNode *first)
+reply_arguments(Arguments *a, const UsageNode *first)
 {
 	uint64		count = 0;
 
 	for (const UsageNode *n = first; n != NULL; n = n->next)
 		count++;
-	reply_array(o, count);
+	reply_array(a->o, count);
 	for (const UsageNode *n = first; n != NULL; n = n->next)
-		reply_argument(o, c, n);
+		reply_argument(a, n);
+}
+
+static void
+reply_deprecation(Output *o, const Deprecation *d)
+{
+	reply_text(o, "doc_flags");
+	reply_set(o, 1);
+	reply_simple(o, "deprecated");
+	reply_text(o, "deprecated_since");
+	reply_text(o, d->since);
+	reply_text(o, "replaced_by");
+	reply_text(o, d->replaced_by);
 }
 
 static void
 reply_docs(Output *o, const Command *c)
 {
 	Usage		usage;
+	Arguments	arguments = {o, c, 0};
+	const Deprecation *old = deprecation(c);
 
 	usage_parse(&usage, c->usage);
 	reply_text(o, c->name);
-	reply_map(o, 4 + (uint64) (usage.first != NULL) + (c->child_count > 0));
+	reply_map(o, 4 + (uint64) (old != NULL ? 3 : 0) + (usage.first != NULL) + (c->child_count > 0));
 	reply_text(o, "summary");
 	reply_text(o, c->summary);
 	reply_text(o, "since");
@@ -385,10 +439,12 @@ reply_docs(Output *o, const Command *c)
 	reply_text(o, c->group);
 	reply_text(o, "complexity");
 	reply_text(o, c->complexity);
+	if (old != NULL)
+		reply_deprecation(o, old);
 	if (usage.first != NULL)
 	{
 		reply_text(o, "arguments");
-		reply_arguments(o, c, usage.first);
+		reply_arguments(&arguments, usage.first);
 	}
 	if (c->child_count > 0)
 	{
@@ -464,6 +520,64 @@ tcop__command_list(Session *s)
 }
 
 /* ---- COMMAND GETKEYS ---- */
+
+/* set_words -- SET: whether the old value is read depends on the options. */
+static const char *
+set_words(const BytePart *argv, int argc)
+{
+	static const char *const reading[] = {"get", "ifeq", "ifne", "ifdeq", "ifdne", "ifversion"};
+
+	for (int i = 3; i < argc; i++)
+		for (size_t w = 0; w < lengthof(reading); w++)
+			if (text_is(argv[i].data, argv[i].len, reading[w]))
+				return "RW access update";
+	return "OW update";
+}
+
+/* delex_words -- DELEX: without a condition, and with one that answers with what is there. */
+static const char *
+delex_words(const BytePart *argv, int argc)
+{
+	if (argc < 3)
+		return "RM delete";
+	return text_is(argv[2].data, argv[2].len, "ifversion") ? "RW access delete" : "RW delete";
+}
+
+/* bitfield_words -- BITFIELD reads unless one of its operations writes; what is no operation might. */
+static const char *
+bitfield_words(const BytePart *argv, int argc)
+{
+	for (int i = 2; i < argc; i++)
+	{
+		if (text_is(argv[i].data, argv[i].len, "get") && i + 2 < argc)
+			i += 2;
+		else if (text_is(argv[i].data, argv[i].len, "overflow") && i + 1 < argc)
+			i++;
+		else
+			return "RW access update";
+	}
+	return "RO access";
+}
+
+/* variable_words -- commands whose words tell what they do with their key (variable_flags). */
+static const struct
+{
+	const char *name;
+	const char *(*words)(const BytePart *argv, int argc);
+}			variable_words[] = {
+	{"set", set_words}, {"delex", delex_words}, {"bitfield", bitfield_words},
+};
+
+/* key_words -- what this call does with its key number 'i'. */
+static const char *
+key_words(const Command *c, const BytePart *argv, int argc, uint32 i, char *to, size_t size)
+{
+	for (size_t v = 0; v < lengthof(variable_words); v++)
+		if (strcmp(c->name, variable_words[v].name) == 0)
+			return variable_words[v].words(argv, argc);
+	return spec_flags(c, i, to, size);
+}
+
 static TcopResult
 get_keys(Session *s, bool with_flags)
 {
@@ -480,7 +594,7 @@ get_keys(Session *s, bool with_flags)
 		reply_error(&s->out, "ERR Invalid command specified");
 		return TCOP_DONE;
 	}
-	if (c->first_key == 0)
+	if (c->first_key == 0 || strcmp(c->key_flags, "not_key") == 0)
 	{
 		reply_error(&s->out, "ERR The command has no key arguments");
 		return TCOP_DONE;
@@ -498,7 +612,7 @@ get_keys(Session *s, bool with_flags)
 			reply_array(&s->out, 2);
 		reply_bulk(&s->out, s->argv[2 + index[i]].data, s->argv[2 + index[i]].len);
 		if (with_flags)
-			reply_words(&s->out, spec_flags(c, (uint32) i, flags, sizeof(flags)), true);
+			reply_words(&s->out, key_words(c, s->argv + 2, argc, (uint32) i, flags, sizeof(flags)), true);
 	}
 	free(index);
 	return TCOP_DONE;

@@ -86,7 +86,7 @@ common_option(Session *s, Listing *l, uint32 *i, const BytePart **prefix, bool *
 	else if (tcop__arg_is(s, *i, "withversions"))
 		l->with_versions = true;
 	else if (tcop__arg_is(s, *i, "count") && *i + 1 < s->argc)
-		*error = !tcop__arg_positive(s, ++*i, &l->limit);
+		*error = !tcop__arg_int(s, ++*i, &l->limit, NULL);
 	else if (tcop__arg_is(s, *i, "prefix") && *i + 1 < s->argc)
 		*prefix = &s->argv[++*i];
 	else
@@ -122,11 +122,16 @@ range_begin(Session *s, Listing *l)
 			return false;
 		}
 	}
+	if (l->limit < 1)
+	{
+		tcop__error_syntax(s);	/* as SCAN: a page of nothing could not say where the next one begins */
+		return false;
+	}
 	if (prefix != NULL)
 		tcop__listing_prefix(l, prefix->data, prefix->len);
 	first = l->walk.backward ? &max : &min;
 	l->last = l->walk.backward ? min : max;
-	if (first->kind == (l->walk.backward ? BOUND_LOWEST : BOUND_HIGHEST) || l->limit == 0)
+	if (first->kind == (l->walk.backward ? BOUND_LOWEST : BOUND_HIGHEST))
 		l->exhausted = true;
 	else if (first->kind == BOUND_WITH || first->kind == BOUND_WITHOUT)
 		tcop__listing_start(l, first->key, first->len, first->kind == BOUND_WITHOUT);
@@ -287,10 +292,15 @@ list_begin(Session *s, Listing *l)
 			return false;
 		}
 	}
+	if (l->limit < 0)
+	{
+		reply_error(&s->out, "ERR value is out of range, must be positive");
+		return false;
+	}
 	if (prefix != NULL)
 		tcop__listing_prefix(l, prefix->data, prefix->len);
 	if (l->limit == 0)
-		l->exhausted = true;
+		l->exhausted = true;	/* as S3's max-keys: empty, and nothing is said to follow */
 	if (token != NULL && token->len > 0)
 		return token_start(s, l, token);
 	if (after != NULL)

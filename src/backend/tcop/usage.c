@@ -148,6 +148,7 @@ repeat(Reader *r, UsageNode **first, int count)
 		at = &(*at)->next;
 	whole = group(r, *at);
 	whole->multiple = true;
+	whole->multiple_token = whole->kind != USAGE_TOKEN && whole->token[0] != '\0';
 	*at = whole;
 }
 
@@ -247,21 +248,35 @@ usage_parse(Usage *u, const char *line)
 	Verify(*r.p == '\0' && !ellipsis);
 }
 
-const char *
-usage_type(const char *name)
+static bool
+is_one_of(const char *name, const char *const *names, size_t count)
 {
-	static const char *const integers[] = {"cursor", "count", "index", "increment", "decrement", "protover",
-	"client-id", "timeout", "numlocal", "numreplicas", "seconds", "milliseconds", "db", "destination-db", "index1", "index2",
-	"version", "port", "bits"};
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
 
-	if (strcmp(name, "key") == 0 || strcmp(name, "pattern") == 0)
-		return name;
-	if (strcmp(name, "newkey") == 0 || strcmp(name, "source") == 0 || strcmp(name, "destination") == 0)
+const char *
+usage_type(const char *command, const char *name)
+{
+	static const char *const keys[] = {"key", "key1", "key2", "newkey", "source", "destination", "destkey"};
+	static const char *const integers[] = {"cursor", "count", "index", "increment", "decrement", "protover",
+	"client-id", "timeout", "numlocal", "numreplicas", "numkeys", "seconds", "milliseconds", "db", "destination-db", "index1",
+	"index2", "version", "port", "bits", "bit", "offset", "start", "end", "len", "ttl", "frequency"};
+	/* where a value is a number, as the whole command is about numbers */
+	static const char *const integer_values[] = {"setbit", "bitfield"};
+
+	if (is_one_of(name, keys, lengthof(keys)))
 		return "key";
+	if (strcmp(name, "pattern") == 0)
+		return name;
 	if (strncmp(name, "unix-time-", strlen("unix-time-")) == 0)
 		return "unix-time";
-	for (size_t i = 0; i < lengthof(integers); i++)
-		if (strcmp(name, integers[i]) == 0)
-			return "integer";
+	if (strcmp(command, "incrbyfloat") == 0 && strcmp(name, "increment") == 0)
+		return "double";
+	if (is_one_of(name, integers, lengthof(integers)) ||
+		(strcmp(name, "value") == 0 && is_one_of(command, integer_values, lengthof(integer_values))))
+		return "integer";
 	return "string";
 }

@@ -27,6 +27,7 @@ typedef struct UsageNode
 	char		token[USAGE_NAME_MAX];	/* the word before it, or the word itself; "" */
 	bool		optional;
 	bool		multiple;
+	bool		multiple_token;	/* multiple, and the word before it is given again each time */
 	struct UsageNode *child;
 	struct UsageNode *next;
 } UsageNode;
@@ -40,7 +41,7 @@ typedef struct Usage
 
 /* usage_parse -- Verify()s on a line that does not keep to the notation: the lines are ours. */
 extern void usage_parse(Usage *u, const char *line);
-/* usage_type -- "key", "integer", "pattern" or "string": what a value's name stands for. */
-extern const char *usage_type(const char *name);
+/* usage_type -- "key", "integer", "double", "unix-time", "pattern" or "string": what a value's name stands for, in this command's line. */
+extern const char *usage_type(const char *command, const char *name);
 
 #endif
