@@ -244,6 +244,7 @@ net__on_sent(Conn *c, ssize_t len)
 	}
 	output_consume(&c->session.out, (uint64) len);
 	stats_add(STAT_NET_OUTPUT, (uint64) len);
+	stats_add(STAT_WRITES, len > 0);
 	net__conn_dirty(c);
 }
 

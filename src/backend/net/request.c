@@ -363,6 +363,7 @@ net__request_received(Conn *c, const uint8 *data, size_t len)
 {
 	c->active_us = net__worker.now_us;
 	stats_add(STAT_NET_INPUT, len);
+	stats_add(STAT_READS, 1);
 	if (c->in_end > c->in_start || c->queue != QUEUE_NONE)
 	{
 		keep(c, data, len);

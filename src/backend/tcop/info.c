@@ -40,10 +40,12 @@ typedef struct ProcessSums
 	uint64		shared_bytes;	/* of the one that has most of it: the segment is one */
 	double		user_seconds;
 	double		system_seconds;
+	double		worker_user_seconds;	/* of the workers alone */
+	double		worker_system_seconds;
 } ProcessSums;
 
 static void
-process_add(ProcessSums *sums, uint32 pid)
+process_add(ProcessSums *sums, uint32 pid, bool worker)
 {
 	char		path[64];
 	char		line[1024];
@@ -78,6 +80,11 @@ process_add(ProcessSums *sums, uint32 pid)
 	{
 		sums->user_seconds += (double) user / (double) sysconf(_SC_CLK_TCK);
 		sums->system_seconds += (double) system / (double) sysconf(_SC_CLK_TCK);
+		if (worker)
+		{
+			sums->worker_user_seconds += (double) user / (double) sysconf(_SC_CLK_TCK);
+			sums->worker_system_seconds += (double) system / (double) sysconf(_SC_CLK_TCK);
+		}
 	}
 }
 
@@ -97,7 +104,7 @@ process_sums(void)
 		uint32		pid = atomic_load_explicit(&proc_slot(i)->pid, memory_order_relaxed);	/* relaxed: for people */
 
 		if (pid != 0)
-			process_add(&sums, pid);
+			process_add(&sums, pid, proc_slot(i)->kind == PROC_WORKER);
 	}
 	return &sums;
 }
@@ -120,14 +127,15 @@ static const char memory_absent[] =
 	"mem_clients_slaves:0\r\nmem_cluster_links:0\r\nlazyfreed_objects:0\r\n";
 static const char persistence_absent[] =
 	"current_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\ncurrent_save_keys_processed:0\r\n"
-	"current_save_keys_total:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n";
+	"current_save_keys_total:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\n"
+	"rdb_last_load_keys_loaded:0\r\n";
 static const char stats_absent[] =
 	"total_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\ninstantaneous_input_repl_kbps:0.00\r\n"
 	"instantaneous_output_repl_kbps:0.00\r\ntotal_forks:0\r\nmigrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\n"
 	"active_defrag_hits:0\r\nactive_defrag_misses:0\r\nactive_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\n"
 	"total_active_defrag_time:0\r\ncurrent_active_defrag_time:0\r\ntotal_eviction_exceeded_time:0\r\n"
 	"current_eviction_exceeded_time:0\r\nunexpected_error_replies:0\r\ndump_payload_sanitizations:0\r\n"
-	"io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\n";
+	"io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\nreply_buffer_shrinks:0\r\nreply_buffer_expands:0\r\n";
 
 static uint32
 server_state(void)
@@ -180,8 +188,8 @@ info_clients(Session *s, Text *t)
 	(void) s;
 	add(t, "# Clients\r\nconnected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n",
 		(ull) connections(), (long long) set_max_clients);
-	add(t, "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-		(ull) stats_level(offsetof(StatsWorker, blocked)));
+	add(t, "blocked_clients:%llu\r\ntracking_clients:%llu\r\nclients_in_timeout_table:0\r\n",
+		(ull) stats_level(offsetof(StatsWorker, blocked)), (ull) stats_level(offsetof(StatsWorker, tracking_clients)));
 	add(t, "%s", clients_absent);
 }
 
@@ -252,8 +260,9 @@ info_checkpoints(Text *t)
 	add(t, "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
 		"rdb_saves:%llu\r\nrdb_last_cow_size:0\r\n", result, seconds, now_seconds, (ull) c.rounds_committed);
 	add(t, "aof_enabled:1\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:%lld\r\n"
-		"aof_current_rewrite_time_sec:%lld\r\naof_last_bgrewrite_status:%s\r\naof_rewrites:%llu\r\naof_last_cow_size:0\r\n",
-		running, seconds, now_seconds, result, (ull) c.rounds_committed);
+		"aof_current_rewrite_time_sec:%lld\r\naof_last_bgrewrite_status:%s\r\naof_rewrites:%llu\r\n"
+		"aof_rewrites_consecutive_failures:%llu\r\naof_last_cow_size:0\r\n",
+		running, seconds, now_seconds, result, (ull) c.rounds_committed, (ull) c.rounds_failed_in_row);
 	add(t, "aof_current_size:%llu\r\naof_base_size:%llu\r\naof_pending_rewrite:0\r\n",
 		(ull) (insert - Min(insert, c.older_cut)), (ull) (c.cut - Min(c.cut, c.older_cut)));
 }
@@ -327,7 +336,12 @@ info_stats(Session *s, Text *t)
 		"pubsubshard_channels:%llu\r\nlatest_fork_usec:0\r\n",
 		(ull) stats_sum(STAT_HITS), (ull) stats_sum(STAT_MISSES), (ull) names_listened(SUB_CHANNEL),
 		(ull) names_listened(SUB_PATTERN), (ull) names_listened(SUB_SHARD));
-	add(t, "total_error_replies:%llu\r\n%s", (ull) stats_sum(STAT_ERRORS_ALL), stats_absent);
+	/* keys and prefixes as each worker has them: what clients of two workers follow counts twice */
+	add(t, "tracking_total_keys:%llu\r\ntracking_total_items:%llu\r\ntracking_total_prefixes:%llu\r\n",
+		(ull) stats_level(offsetof(StatsWorker, tracking_keys)), (ull) stats_level(offsetof(StatsWorker, tracking_items)),
+		(ull) stats_level(offsetof(StatsWorker, tracking_prefixes)));
+	add(t, "total_error_replies:%llu\r\ntotal_reads_processed:%llu\r\ntotal_writes_processed:%llu\r\n%s",
+		(ull) stats_sum(STAT_ERRORS_ALL), (ull) stats_sum(STAT_READS), (ull) stats_sum(STAT_WRITES), stats_absent);
 }
 
 static void
@@ -348,6 +362,9 @@ info_cpu(Session *s, Text *t)
 	(void) s;
 	add(t, "# CPU\r\nused_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:0.000000\r\nused_cpu_user_children:0.000000\r\n",
 		sums->system_seconds, sums->user_seconds);
+	/* what runs commands is Redis' main thread and our workers */
+	add(t, "used_cpu_sys_main_thread:%.6f\r\nused_cpu_user_main_thread:%.6f\r\n", sums->worker_system_seconds,
+		sums->worker_user_seconds);
 }
 
 static void

@@ -31,6 +31,7 @@
 #include "storage/ipc/epoch.h"
 #include "tcop/message.h"
 #include "tcop/multi.h"
+#include "tcop/stats.h"
 #include "tcop/tcop_internal.h"
 
 #define TRACKING_KEYS_MAX (256 * 1024)	/* that one worker remembers */
@@ -84,6 +85,8 @@ static uint64 grace;
 static Cached **buckets;
 static uint32 *slot_keys;		/* by slot: keys remembered */
 static uint32 cached_count;
+static uint64 items_count;		/* readers of all of them */
+static uint64 prefix_count;		/* of all clients with BCAST */
 static uint32 hand;				/* bucket from which on the next is dropped when there is no room */
 
 TrackingShared *tracking_shared;
@@ -92,6 +95,16 @@ size_t
 tracking_shared_size(void)
 {
 	return sizeof(TrackingShared);
+}
+
+/* tell_figures -- INFO shows them. */
+static void
+tell_figures(void)
+{
+	figure_set(&stats_mine->tracking_clients, trackers_count);
+	figure_set(&stats_mine->tracking_keys, cached_count);
+	figure_set(&stats_mine->tracking_items, items_count);
+	figure_set(&stats_mine->tracking_prefixes, prefix_count);
 }
 
 /* ---- what is remembered ---- */
@@ -136,8 +149,10 @@ cached_drop(Cached *c)
 		/* relaxed: one that still sees it tells us in vain */
 		atomic_fetch_and_explicit(&tracking_shared->slot[slot], ~(UINT64_C(1) << message_worker), memory_order_relaxed);
 	cached_count--;
+	items_count -= c->count;
 	free(c->readers);
 	free(c);
+	tell_figures();
 }
 
 /* ---- telling a client ---- */
@@ -401,6 +416,8 @@ remember(Session *s, const BytePart *key)
 		Verify(c->readers != NULL);
 	}
 	c->readers[c->count++] = (Reader) {s->id, message_place(s)};
+	items_count++;
+	tell_figures();
 }
 
 void
@@ -490,9 +507,11 @@ tracking_drop(Session *s)
 	trackers[t->place] = trackers[--trackers_count];
 	trackers[t->place]->tracking->place = t->place;
 	bcast_count -= t->bcast;
+	prefix_count -= t->prefix_count;
 	prefixes_free(t->prefixes, t->prefix_count);
 	free(t);
 	s->tracking = NULL;
+	tell_figures();
 	tell_people(s);
 	tell_others();
 }
@@ -679,6 +698,8 @@ turn_on(Session *s, Options *o)
 			memcpy(copy, o->prefixes[i].data, o->prefixes[i].len);
 		t->prefixes[t->prefix_count++] = (BytePart) {copy, o->prefixes[i].len};
 	}
+	prefix_count += o->prefix_count;
+	tell_figures();
 	tell_people(s);
 	tell_others();
 }

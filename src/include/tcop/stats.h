@@ -19,6 +19,8 @@
 	STAT(REJECTED, "connections refused because of max_clients") \
 	STAT(NET_INPUT, "bytes received") \
 	STAT(NET_OUTPUT, "bytes sent") \
+	STAT(READS, "receives from clients that brought something") \
+	STAT(WRITES, "sends to clients") \
 	STAT(HITS, "reads that found their key") \
 	STAT(MISSES, "reads that did not") \
 	STAT(GATED, "replies that waited at the gate") \
@@ -48,6 +50,8 @@
 	STATS_ERROR(EXECABORT) \
 	STATS_ERROR(BUSYKEY) \
 	STATS_ERROR(COMPACTED) \
+	STATS_ERROR(LOST) \
+	STATS_ERROR(UNBLOCKED) \
 	STATS_ERROR(OTHER)
 
 #define STATS_COMMANDS_MAX 320
@@ -85,6 +89,10 @@ typedef struct StatsWorker
 	_Atomic uint64 blocked;				/* clients in WAITAOF; owner writes */
 	_Atomic uint64 gated;				/* replies at the gate now */
 	_Atomic uint64 buffer_bytes;		/* of query and output buffers */
+	_Atomic uint64 tracking_clients;	/* CLIENT TRACKING: who has it on */
+	_Atomic uint64 tracking_keys;		/* keys remembered ... */
+	_Atomic uint64 tracking_items;		/* ... each with its readers */
+	_Atomic uint64 tracking_prefixes;	/* of clients with BCAST */
 	_Atomic uint32 event_method;		/* index into stats_event_methods; owner writes once */
 	_Atomic uint64 latency[STATS_COMMANDS_MAX][STATS_LATENCY_BUCKETS];	/* owner writes */
 } StatsWorker;

@@ -785,11 +785,13 @@ note_outcome(Round *r, bool ok)
 	{
 		ckpt.retry_us = 0;
 		ckpt.failed_cut = LSN_NONE;
+		figure_set(&checkpoint_shared->failed_in_row, 0);
 		figure_add(&checkpoint_shared->committed, 1);
 		figure_add(&checkpoint_shared->keys_total, x->keys_written);
 	}
 	else
 	{
+		figure_add(&checkpoint_shared->failed_in_row, 1);
 		ckpt.retry_us = ckpt.retry_us == 0 ? RETRY_MIN_US : Min(ckpt.retry_us * 2, RETRY_MAX_US);
 		ckpt.retry_at_us = clock_mono_us() + ckpt.retry_us;
 	}

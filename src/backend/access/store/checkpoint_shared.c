@@ -322,6 +322,7 @@ checkpoint_status(CheckpointStatus *out)
 	out->step = (CheckpointStep) atomic_load_explicit(&s->step, memory_order_relaxed);	/* relaxed: for status */
 	out->failing = figure_get(&s->failing) != 0;
 	out->rounds_attempted = figure_get(&s->attempted);
+	out->rounds_failed_in_row = figure_get(&s->failed_in_row);
 	out->rounds_committed = figure_get(&s->committed);
 	out->pages_written = figure_get(&s->pages_written);
 	out->pages_to_write = Max(figure_get(&s->pages_to_write), out->pages_written);

@@ -66,6 +66,7 @@ typedef struct CheckpointStatus
 	CheckpointStep step;
 	bool		failing;		/* the last attempt failed; the next one waits for its time, or for a command */
 	uint64		rounds_attempted;
+	uint64		rounds_failed_in_row;	/* since the last that was committed */
 	uint64		rounds_committed;
 	uint64		pages_to_write;	/* of the running one, as far as known */
 	uint64		pages_written;

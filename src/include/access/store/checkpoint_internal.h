@@ -51,6 +51,7 @@ typedef struct CheckpointShared
 	_Atomic uint64 running;			/* number of the round under way; 0: none */
 	_Atomic uint64 ended;			/* number of the last round that has a result */
 	_Atomic uint64 failing;			/* 1: the last attempt failed, the next one is not begun */
+	_Atomic uint64 failed_in_row;	/* attempts since the last one that succeeded */
 	_Atomic uint64 attempted;
 	_Atomic uint64 committed;
 	_Atomic uint64 pages_to_write;
