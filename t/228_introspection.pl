@@ -13,7 +13,7 @@ use Artery::SoakWire;
 use Test::More;
 
 my $node = Artery::Cluster->new('introspection');
-$node->init(workers => 2, durability => 'none', memory_limit => '256MB');
+$node->init(workers => 2, durability => 'none', memory_limit => '256MB', prewarm => 'off');
 $node->start;
 my $redis = redis_start();
 sub wire { return Artery::SoakWire->connect($_[0] // $node->socket_path) // die "connect: $!" }
@@ -303,6 +303,87 @@ subtest 'figures of INFO move by what was done' => sub {
 	cmp_ok($i->{used_cpu_sys_main_thread}, '<=', $i->{used_cpu_sys}, 'used_cpu_sys_main_thread');
 	$wire->ok('GET', 'k') for 1 .. 2000;
 	ok(poll_until(sub { $wire->ok('GET', 'k') for 1 .. 2000; my $i = $wire->info('cpu'); $i->{used_cpu_user_main_thread} + $i->{used_cpu_sys_main_thread} > 0 }), '... are what the workers use');
+};
+
+subtest 'counted once, however often it was run' => sub {
+	my $stat = sub { my ($info, $command) = @_; my %f = map { /(\w+)=(.*)/ } split /,/, $info->{"cmdstat_$command"} // ''; return \%f };
+	my $calls = sub {
+		my %histogram = map_of([@{$wire->ok('LATENCY', 'HISTOGRAM', @_)}]);
+		return map { my %h = map_of([@{$histogram{$_} // []}]); $h{calls} // 0 } @_;
+	};
+	my $keys = 20_000;
+	$wire->ok('FLUSHALL');
+	$wire->queue(join '', map { Artery::SoakWire::encode('SET', "cold$_", 'x' x 100) } 1 .. $keys);
+	$wire->replies($keys);
+	$wire->ok('SET', 'text', 'no number');
+	$wire->ok('CHECKPOINT');
+	$node->restart('fast');
+	$wire = wire();
+	# commands that wait for pages of the base
+	$wire->queue(join '', map { Artery::SoakWire::encode('GET', 'cold' . (1 + ($_ * 7919) % $keys)) } 1 .. 4000);
+	is(scalar(grep { ($_->[1] // '') eq 'x' x 100 } $wire->replies(4000)), 4000, '4,000 values from disk');
+	$wire->ok('MGET', map { "cold$_" } 1 .. 50);
+	$wire->ok('RENAME', 'cold100', 'hot100');
+	$wire->command('RENAME', 'cold100', 'hot100');
+	$wire->ok('COPY', 'cold101', 'hot101');
+	$wire->ok('APPEND', 'cold102', 'y');
+	$wire->command('INCR', 'text');
+	$wire->ok('RANGE', '-', '+', 'COUNT', 5000);
+	my $i = $wire->info('everything');
+	cmp_ok($i->{commands_waited_for_pages}, '>', 0, "$i->{commands_waited_for_pages} waits for pages");
+	my @want = ([get => 4000, 0], [mget => 1, 0], [rename => 2, 1], [copy => 1, 0], [append => 1, 0], [incr => 1, 1], [range => 1, 0]);
+	is(join(', ', map { my $f = $stat->($i, $_->[0]); "$_->[0] $f->{calls} $f->{failed_calls} $f->{rejected_calls}" } @want), join(', ', map { "$_->[0] $_->[1] $_->[2] 0" } @want), 'calls and failed calls');
+	is(join(' ', $calls->(map { $_->[0] } @want)), join(' ', map { $_->[1] } @want), '... as many as there are latencies');
+	is(scalar(grep { $stat->($i, $_->[0])->{usec} == 0 } @want[0, 6]), 0, '... with the time of all runs');
+	is("$i->{keyspace_hits} $i->{keyspace_misses}", '4050 0', 'hits');
+	is("$i->{errorstat_ERR} $i->{total_error_replies}", 'count=2 2', 'errors');
+	# transactions that begin anew because of others: each error and look at a key is counted as often as it was answered
+	$wire->ok('CONFIG', 'RESETSTAT');
+	my @clients = map { wire() } 1 .. 4;
+	my $rounds = 400;
+	my ($errors, $looks, $before) = (0, 0, $wire->info('artery')->{multi_key_retries});
+	for my $turn (1 .. 50)
+	{
+		$_->queue(join '', map { Artery::SoakWire::encode(@$_) } (['MULTI'], ['INCR', 'shared'], ['INCR', 'text'], ['GET', 'cold7'], ['GET', 'none'], ['INCR', 'shared2'], ['EXEC']) x $rounds) for @clients;
+		my @left = map { 7 * $rounds } @clients;
+		while (grep { $_ > 0 } @left)
+		{
+			for my $n (0 .. $#clients)
+			{
+				$clients[$n]->turn($left[$n] > 0 ? 0.01 : 0);
+				my @replies = $clients[$n]->parsed;
+				$left[$n] -= @replies;
+				for (grep { $_->[0] eq '*' && $_->[1] } @replies) { $errors += grep { $_->[0] eq '-' } @{$_->[1]}; $looks += 2 }
+				die 'closed' if $clients[$n]->closed;
+			}
+		}
+		last if $wire->info('artery')->{multi_key_retries} > $before + 20;
+	}
+	$i = $wire->info('everything');
+	cmp_ok($i->{multi_key_retries}, '>', $before, ($i->{multi_key_retries} - $before) . ' transactions have begun anew');
+	is("$i->{errorstat_ERR} $i->{total_error_replies}", "count=$errors $errors", 'errors of EXEC');
+	is($i->{keyspace_hits} + $i->{keyspace_misses}, $looks, 'hits and misses');
+	is($stat->($i, 'incr')->{calls} . ' ' . $stat->($i, 'incr')->{failed_calls}, 3 * $errors . " $errors", 'calls and failed calls');
+	# one that comes to nothing has answered nothing
+	$wire->ok('CONFIG', 'RESETSTAT');
+	$wire->ok(@$_) for ['MULTI'], ['INCR', 'text'], ['GET', 'none'], ['ASSERT', 'EXISTS', 'none'];
+	is(shown($wire->command('EXEC')), 'nil array', 'an EXEC that answers nil');
+	$i = $wire->info('everything');
+	is(join(' ', $i->{errorstat_ERR} // 'none', $i->{total_error_replies}, $i->{keyspace_misses}, $stat->($i, 'incr')->{calls} // 0), 'none 0 0 0', '... counts none of what it took back');
+	# what is not run at all is rejected
+	$wire->ok('CONFIG', 'RESETSTAT');
+	$wire->command(@$_) for ['GET'], ['SET', 'k'], ['MULTI'], ['CHECKPOINT'], ['DISCARD'], ['NOSUCH'], ['CLIENT', 'NOSUCH'];
+	$i = $wire->info('everything');
+	is(join(', ', map { my $f = $stat->($i, $_); "$_ $f->{calls} $f->{rejected_calls}" } qw(get set checkpoint)), 'get 0 1, set 0 1, checkpoint 0 1', 'rejected calls');
+	is($i->{total_error_replies}, 5, '... and their errors');
+	# one that waits and is told to stop
+	my ($waiter, $id) = (wire());
+	$id = $waiter->ok('CLIENT', 'ID');
+	$waiter->queue(Artery::SoakWire::encode('WAIT', 1, 0))->turn(0, 1);
+	ok(poll_until(sub { $wire->ok('CLIENT', 'UNBLOCK', $id, 'ERROR') == 1 }), 'UNBLOCK');
+	is(shown($waiter->reply), '-UNBLOCKED client unblocked via CLIENT UNBLOCK', '... ends the wait');
+	$i = $wire->info('everything');
+	is(join(' ', $i->{errorstat_UNBLOCKED}, map { $stat->($i, 'wait')->{$_} } qw(calls failed_calls)), 'count=1 1 1', '... which has failed');
 };
 
 $node->stop('fast');

@@ -488,6 +488,7 @@ subtest 'a checkpoint that fails' => sub {
 	like("$first_try", qr{^ERR checkpoint failed: .*Input/output error}, 'CHECKPOINT says why');
 	like("$second_try", qr{^ERR checkpoint failed: .*Input/output error}, 'SAVE as well');
 	is(info($cold, 'rdb_last_bgsave_status'), 'err', 'INFO, too');
+	cmp_ok(info($cold, 'aof_rewrites_consecutive_failures'), '>=', 2, '... with how often in a row');
 	like(info($cold, 'checkpoint_last_error'), qr{Input/output error}, 'with the reason');
 	is($client->cmd('GET', $sorted[1]), $model{ $sorted[1] }, 'reads go on');
 	is($client->cmd('SET', $sorted[0], $model{ $sorted[0] }), 'OK', 'and writes');
@@ -506,6 +507,7 @@ subtest 'a checkpoint that fails' => sub {
 	cmp_ok($first{'pages-written'}, '>', 0, 'it is done');
 	is($third{cut}, $first{cut}, 'and the same for all who waited');
 	is(info($cold, 'rdb_last_bgsave_status'), 'ok', 'INFO is content');
+	is(info($cold, 'aof_rewrites_consecutive_failures'), 0, '... and counts no failures');
 	$cold->restart('fast');
 };
 

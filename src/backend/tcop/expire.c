@@ -220,7 +220,7 @@ ask(Session *s, bool seconds, bool relative)
 		return TCOP_DONE;
 	if (!tcop__status(s, store_read_head(&key, show_expiry, &read, &s->gate), &result))
 		return result;
-	stats_add(read.exists ? STAT_HITS : STAT_MISSES, 1);
+	stats_count(read.exists ? STAT_HITS : STAT_MISSES, 1);
 	if (!read.exists)
 		tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
 	if (!read.exists)

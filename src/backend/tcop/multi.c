@@ -93,6 +93,7 @@ struct Multi
 	uint32		pending_count;	/* session->pending_count then */
 	uint64		begun_ticks;
 	bool		failed;			/* an assertion does not hold: go to the end at once */
+	uint64		tally[STATS_PLAIN];	/* what the commands have counted, until it is known to stay */
 	Choices		choices;
 };
 
@@ -431,6 +432,7 @@ begin(Session *s, struct Multi *m)
 	m->next = 0;
 	m->begun = false;
 	m->failed = false;
+	memset(m->tally, 0, sizeof(m->tally));
 	reply_array(&s->out, m->count);
 }
 
@@ -447,7 +449,7 @@ start(Session *s, struct Multi *m)
 
 /* run_in_its_place -- the queued command, with the session as if it had come by itself. */
 static TcopResult
-run_in_its_place(Session *s, const struct Multi *m, const Queued *q)
+run_in_its_place(Session *s, struct Multi *m, const Queued *q)
 {
 	const Command *command = s->command;
 	const BytePart *argv = s->argv;
@@ -464,6 +466,7 @@ run_in_its_place(Session *s, const struct Multi *m, const Queued *q)
 	if (unlikely(s->tracking != NULL))
 		tracking_before(s);
 	store_txn_use(s->txn);
+	stats_tally = m->tally;
 	result = q->command->run(s);
 	if (result == TCOP_WAIT)
 	{
@@ -471,6 +474,7 @@ run_in_its_place(Session *s, const struct Multi *m, const Queued *q)
 		s->deadline_us = tcop_now_us;
 		result = q->command->run(s);
 	}
+	stats_tally = NULL;
 	store_txn_use(NULL);
 	if (result == TCOP_DONE)
 		tcop__account_queued(s, m->begun_ticks);
@@ -603,6 +607,9 @@ committed(Session *s, const struct Multi *m)
 		if (m->queue[i]->failed)
 			stats_add(STAT_COMMAND_FAILED + m->queue[i]->command->index, 1);
 	}
+	for (int i = 0; i < STATS_PLAIN; i++)
+		if (m->tally[i] > 0)
+			stats_add(i, m->tally[i]);
 	s->out_errors = s->out.errors;	/* EXEC itself has not failed */
 	return end(s);
 }

@@ -164,8 +164,8 @@ finish(Session *s, const Several *m)
 		if (!m->exists[i] && tcop__arg_key(s, i, &key))
 			tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
 	}
-	stats_add(STAT_HITS, (uint64) m->found);
-	stats_add(STAT_MISSES, s->argc - 1 - (uint64) m->found);
+	stats_count(STAT_HITS, (uint64) m->found);
+	stats_count(STAT_MISSES, s->argc - 1 - (uint64) m->found);
 	if (!m->with_values)
 		reply_int(&s->out, m->found);
 }

@@ -15,6 +15,7 @@ static StatsWorker before_attach;	/* counted into while there is no block yet: u
 
 StatsShared *stats_shared;
 StatsWorker *stats_mine = &before_attach;
+uint64	   *stats_tally;
 
 static const char *const error_words[] = {
 #define STATS_ERROR(word) #word,
@@ -157,6 +158,6 @@ stats_count_error(const char *reply)
 	for (i = 0; i < (int) lengthof(error_words) - 1; i++)
 		if (strlen(error_words[i]) == len && memcmp(reply, error_words[i], len) == 0)
 			break;
-	stats_add(STAT_ERROR_ERR + i, 1);
-	stats_add(STAT_ERRORS_ALL, 1);
+	stats_count(STAT_ERROR_ERR + i, 1);
+	stats_count(STAT_ERRORS_ALL, 1);
 }

@@ -17,7 +17,7 @@
 void
 tcop__looked(Session *s, uint32 i, bool exists)
 {
-	stats_add(exists ? STAT_HITS : STAT_MISSES, 1);
+	stats_count(exists ? STAT_HITS : STAT_MISSES, 1);
 	if (!exists)
 	{
 		StoreKey	key = tcop__key(s, i);

@@ -87,10 +87,10 @@ tcop__getv(Session *s)
 		if (getv_look(s, &key, &value, false, &result))
 		{
 			if (result == TCOP_DONE)
-				stats_add(value.exists ? STAT_HITS : STAT_MISSES, 1);
+				stats_count(value.exists ? STAT_HITS : STAT_MISSES, 1);
 			return result;
 		}
-		stats_add(STAT_HITS, 1);
+		stats_count(STAT_HITS, 1);
 		state = tcop__state(s, sizeof(GetvState), NULL);
 		state->value = value;
 	}

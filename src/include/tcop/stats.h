@@ -65,7 +65,8 @@ enum
 #define STATS_ERROR(word) STAT_ERROR_##word,
 	STATS_ERROR_LIST(STATS_ERROR)
 #undef STATS_ERROR
-	STAT_COMMAND_CALLS,
+	STATS_PLAIN,				/* counters that are not by command */
+	STAT_COMMAND_CALLS = STATS_PLAIN,
 	STAT_COMMAND_NSEC = STAT_COMMAND_CALLS + STATS_COMMANDS_MAX,
 	STAT_COMMAND_FAILED = STAT_COMMAND_NSEC + STATS_COMMANDS_MAX,
 	STAT_COMMAND_REJECTED = STAT_COMMAND_FAILED + STATS_COMMANDS_MAX,
@@ -142,6 +143,21 @@ static inline void
 stats_add(int which, uint64 n)
 {
 	figure_add(&stats_mine->value[which], n);
+}
+
+/*
+ * stats_tally -- while EXEC runs its commands: where errors and looks at keys are counted,
+ * for all of it may be done anew or come to nothing.  NULL: for good.
+ */
+extern uint64 *stats_tally;		/* STATS_PLAIN of them */
+
+static inline void
+stats_count(int which, uint64 n)
+{
+	if (unlikely(stats_tally != NULL))
+		stats_tally[which] += n;
+	else
+		stats_add(which, n);
 }
 
 static inline void
