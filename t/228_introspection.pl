@@ -18,7 +18,7 @@ $node->start;
 my $redis = redis_start();
 sub wire { return Artery::SoakWire->connect($_[0] // $node->socket_path) // die "connect: $!" }
 my $wire = wire();
-my $beside = $redis ? wire($redis->{path}) : undef;
+my $beside = $redis ? wire($redis->socket_path) : undef;
 
 # map_of -- a flat reply of names and values
 sub map_of { my ($list) = @_; my %map; while (my ($name, $value) = splice @$list, 0, 2) { $map{$name->[1]} = $value->[1] } return %map }
@@ -129,7 +129,7 @@ subtest 'COMMAND GETKEYS and GETKEYSANDFLAGS' => sub {
 		return @lines;
 	};
 	run_table('words tell', $node->socket_path, $lines->(@table, @own));
-	run_table('the table is true of Redis', $redis->{path}, $lines->(@table)) if $redis;
+	run_table('the table is true of Redis', $redis->socket_path, $lines->(@table)) if $redis;
 };
 
 # commands -- name => {arity, flags, acl, specs} of all commands, sub-commands, too
@@ -256,7 +256,7 @@ subtest 'every field of INFO that Redis has' => sub {
 };
 
 subtest 'figures of INFO move by what was done' => sub {
-	my @sides = (['artery', $node->socket_path], $redis ? ['redis', $redis->{path}] : ());
+	my @sides = (['artery', $node->socket_path], $redis ? ['redis', $redis->socket_path] : ());
 	for (@sides)
 	{
 		my ($name, $path) = @$_;
