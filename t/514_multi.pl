@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $node = Artery::Cluster->new('multi');
-$node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', durability => 'none');
+$node->init(workers => 2, memory_limit => '256MB', wal_buffers => '64MB', wal_segment_size => '64MB', durability => 'none', enable_debug_command => 'yes');
 $node->start;
 
 my $ABORT   = '-EXECABORT Transaction discarded because of previous errors.';
@@ -117,6 +117,61 @@ subtest 'replies' => sub {
 		skip 'no redis-server', 2 unless $redis;
 		run_table('redis-server', $redis->socket_path, @table);
 		run_table('redis-server, RESP3', $redis->socket_path, @resp3);
+	}
+};
+
+# A key that has expired and is still in memory is absent for WATCH; that it leaves memory changes nothing.
+sub expired_and_watched
+{
+	my ($name, $path) = @_;
+	my ($c, $other) = map { Artery::SoakWire->connect($path) } 1, 2;
+	my $active = sub { $other->ok('DEBUG', 'SET-ACTIVE-EXPIRE', $_[0]) };
+	# reading would delete it in Redis: what has expired is told by the time alone
+	my $dead = sub { $active->(0); $other->ok('SET', 'a', 1, 'PX', 20); sleep 0.05 };
+	my $until;		# the deadline of a key that must have been there when it was watched
+	my $lives = sub { $active->(0); $until = now() + 0.3; $other->ok('SET', 'a', 1, 'PX', 300) };
+	my $gone = sub { $active->(1); poll_until(sub { $other->ok('DBSIZE') == 0 }) or die "$name: nobody deletes what has expired" };
+	my @in = (['GET', 'a'], ['SET', 'done', 1], ['DEL', 'done']);
+	my $held = '[nil OK :1]';
+	for (
+		['absent, and stays as it is', $held, $dead, undef],
+		['absent, and its memory is freed', $held, $dead, $gone],
+		['... and somebody deletes it in vain', $held, $dead, sub { $other->ok('DEL', 'a') }],
+		['... and somebody sets it', 'nil array', $dead, sub { $other->ok('SET', 'a', 2) }],
+		['... and somebody sets it when it is gone', 'nil array', $dead, sub { $gone->(); $other->ok('SET', 'a', 2) }],
+		['... and somebody sets and deletes it', 'nil array', $dead, sub { $other->ok('SET', 'a', 2); $other->ok('DEL', 'a') }],
+		['... and the same when it is gone', 'nil array', $dead, sub { $gone->(); $other->ok('SET', 'a', 2); $other->ok('DEL', 'a') }],
+		['... and somebody sets it, and that expires, too', 'nil array', $dead, sub { $other->ok('SET', 'a', 2, 'PX', 20); sleep 0.05; $gone->() }],
+		['there, and expires', 'nil array', $lives, sub { sleep 0.35 }],
+		['there, and expires, and is gone', 'nil array', $lives, sub { sleep 0.35; $gone->() }],
+		['there, deleted and made again', 'nil array', sub { $other->ok('SET', 'a', 1, 'PX', 60_000) }, sub { $other->ok('DEL', 'a'); $other->ok('SET', 'a', 1, 'PX', 60_000) }],
+		['there, set to what it is', 'nil array', sub { $other->ok('SET', 'a', 1) }, sub { $other->ok('SET', 'a', 1) }],
+	)
+	{
+		my ($what, $want, $before, $between) = @$_;
+		undef $until;
+		do
+		{
+			$c->ok('UNWATCH');
+			$other->ok('FLUSHALL');
+			$before->();
+			$c->ok('WATCH', 'a');
+		} while (defined $until && now() >= $until);
+		$between->() if $between;
+		$c->ok('MULTI');
+		$c->ok(@$_) for @in;
+		is(shown($c->command('EXEC')), $want, "$name: $what");
+	}
+	$active->(1);
+	$_->close for $c, $other;
+	return;
+}
+
+subtest 'expired when it was watched' => sub {
+	expired_and_watched('artery', $node->socket_path);
+	SKIP: {
+		my $redis = redis_start('--enable-debug-command', 'yes') or skip 'no redis-server', 12;
+		expired_and_watched('redis-server', $redis->{path});
 	}
 };
 

@@ -20,7 +20,8 @@
  *
  * WATCH notes each key's version.  At EXEC they become the transaction's: it fails,
  * and EXEC answers nil, when one is not the key's version any more; expiry changes
- * it, too, and a key that was deleted and made again has another one.  The same goes
+ * it, too, and a key that was deleted and made again has another one.  A key whose deadline
+ * had passed before is absent, and no less so when the expirer takes it away.  The same goes
  * for an ASSERT that does not hold, which is looked at in its turn and sees what the
  * commands before it have written.
  *

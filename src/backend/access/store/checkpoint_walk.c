@@ -258,7 +258,7 @@ add_entry(CheckpointWalk *w, const Leaf *v, uint32 tree, bool open)
 	uint8	   *to = (uint8 *) (e + 1);
 
 	e->lsn = v->lsn;
-	e->expiry = leaf_expiry(v);
+	e->expiry = remove ? 0 : leaf_expiry(v);
 	e->value_len = remove ? 0 : v->value_len;
 	e->key_len = v->key_len;
 	e->remove = remove;

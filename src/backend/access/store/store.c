@@ -597,7 +597,12 @@ build_leaf(Attempt *a)
 
 	if (a->action == STORE_DELETE)
 	{
-		a->leaf = leaf_build(key_buffer, (uint16) a->key_len, NULL, 0, flags | LEAF_TOMBSTONE, 0);
+		/* what has expired was absent before: whoever watches that version is told so (store_txn.c) */
+		Lsn			expired = a->view.present && !a->view.exists ? a->view.lsn : LSN_NONE;
+
+		if (unlikely(expired != LSN_NONE))
+			flags |= LEAF_HAS_EXPIRY;
+		a->leaf = leaf_build(key_buffer, (uint16) a->key_len, NULL, 0, flags | LEAF_TOMBSTONE, expired);
 		return a->leaf != MEM_NONE;
 	}
 	count = store__new_parts(&a->view, &a->change, record_part);

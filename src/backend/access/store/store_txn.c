@@ -258,6 +258,7 @@ struct TxnEntry
 	bool		exists;
 	Lsn			lsn;
 	uint64		old_expiry;
+	Lsn			expired_lsn;	/* shown was a tombstone: the expired version that it replaced; LSN_NONE: none */
 	Lsn			root_cut;		/* of the root in force then */
 	/* what is to be written */
 	bool		written;
@@ -658,6 +659,7 @@ note_shown(StoreTxn *t, TxnEntry *e, const StoreView *view, Lsn root_cut)
 	e->exists = view->exists;
 	e->lsn = view->lsn;
 	e->old_expiry = view->expiry;
+	e->expired_lsn = view->leaf != NULL ? leaf_expired_lsn(view->leaf) : LSN_NONE;
 	e->root_cut = root_cut;
 	t->seen = Max(t->seen, view->lsn);
 }
@@ -908,6 +910,17 @@ entry_of_watch(StoreTxn *t, const StoreKey *key)
 	return entry_of(t, key->db, txn_key, len);
 }
 
+/*
+ * is_absent_anew -- absent then and now: was it there in between?  A tombstone that has been
+ * dropped meanwhile shows a lower LSN, a later one a higher; but the tombstone of the very
+ * version that had expired by then changes nothing.
+ */
+static bool
+is_absent_anew(const TxnEntry *e, const TxnWatch *w)
+{
+	return e->lsn > w->lsn && (e->expired_lsn == LSN_NONE || e->expired_lsn != w->lsn);
+}
+
 /* check_watches -- have the watched keys the versions that they had? */
 static StoreStatus
 check_watches(StoreTxn *t)
@@ -924,8 +937,7 @@ check_watches(StoreTxn *t)
 			if (status != STORE_OK)
 				return status;
 		}
-		/* absent then and now: a tombstone that has been dropped meanwhile shows a lower LSN, a later one a higher */
-		if (e->exists != w->existed || (e->exists ? e->lsn != w->lsn : e->lsn > w->lsn))
+		if (e->exists != w->existed || (e->exists ? e->lsn != w->lsn : is_absent_anew(e, w)))
 			t->broken = true;
 	}
 	return STORE_OK;

@@ -8,7 +8,8 @@
  *   8  value_len  u32   bytes of the value
  *  12  key_len    u16   bytes of the key: 4 of tree id (big-endian), then 0..4096 of the user's
  *  14  flags      u16   LEAF_*
- *  16  [expiry    u64]  only with LEAF_HAS_EXPIRY: microseconds since 1970
+ *  16  [expiry    u64]  only with LEAF_HAS_EXPIRY: microseconds since 1970; in a tombstone,
+ *                       which has no deadline, lsn of the expired version that it replaced
  *      [link      u64]  only with LEAF_HAS_LINK: Off of an older version, or 0
  *      [first     u64]  only with LEAF_UNKNOWN: LSN of the blind write that made the
  *                       key's chain of versions; nobody looked whether the key was
@@ -68,10 +69,18 @@ leaf_key_offset(uint16 flags)
 		((flags & LEAF_UNKNOWN) ? 8 : 0);
 }
 
+/* leaf_expiry -- not of a tombstone. */
 static inline uint64
 leaf_expiry(const Leaf *l)
 {
 	return (leaf_flags(l) & LEAF_HAS_EXPIRY) ? ((const uint64 *) (l + 1))[0] : 0;
+}
+
+/* leaf_expired_lsn -- of a tombstone: the expired version that it replaced; LSN_NONE: what it replaced was there. */
+static inline Lsn
+leaf_expired_lsn(const Leaf *l)
+{
+	return (leaf_flags(l) & (LEAF_TOMBSTONE | LEAF_HAS_EXPIRY)) == (LEAF_TOMBSTONE | LEAF_HAS_EXPIRY) ? ((const Lsn *) (l + 1))[0] : LSN_NONE;
 }
 
 /* leaf_link, leaf_first -- 0 when the leaf has no such word.  Set while the leaf is private. */
