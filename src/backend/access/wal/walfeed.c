@@ -311,6 +311,9 @@ start(WalFeed *f, Reading what, void *buf, uint64 len, uint64 offset)
 	f->reading = what;
 	feeds.in_flight++;
 	(void) file_queue_submit(feeds.queue, &io, 1);
+	/* a plain call is over by now, and no descriptor would tell the event loop */
+	if (file_queue_fd(feeds.queue) < 0)
+		file_queue_poll(feeds.queue);
 	return io->done ? WAL_FEED_RECORD : WAL_FEED_READING;
 }
 
