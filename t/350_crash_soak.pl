@@ -3,13 +3,18 @@
 # Method: rounds.  In each, writers, a sequencer (one command at a time over several
 # connections) and a gated reader work over the socket, each with a durability
 # policy, and keep records outside the server; then something is killed; the
-# server comes back; the database is held against the records.
+# server comes back; the database is held against the records.  They write single
+# keys, transactions, whole prefixes (DELPREFIX, RENAMEPREFIX) and keys with deadlines.  Beside
+# them one follows the change feed, from where he stood before the crash, and one looks
+# into snapshots; one of his is nearly always open when the server dies.
 #   immediate, group   what was acknowledged is there, or a later value of its key
 #   periodic, none     what is there is a prefix in log order, for each client, for the
 #                      sequencer over all workers, and between clients; what a gated
 #                      reader, WAITAOF or NEXT made a promise of is inside that prefix
-#   all                nothing half, nothing invented, nothing twice; deleted keys stay
-#                      deleted; counters add up; SCAN, RANGE, MGET and DBSIZE agree
+#   all                nothing half, nothing invented, nothing twice; deleted and expired
+#                      keys stay away, deadlines stay; counters add up; SCAN, RANGE, MGET and
+#                      DBSIZE agree; the feed has all of it once, in order, transactions
+#                      whole; nothing is left of who was connected
 # t/lib/Artery/SoakLedger.pm says how that is decided.  The checker itself is tested
 # first, with forged records that it must object to.
 #
@@ -71,6 +76,8 @@ subtest 'the checker' => sub {
 	my @next = ('C 1 set o1.1 1.1.1.0/20', 'C 2 set o1.2 1.1.2.0/20', 'C 3 !get o1.1', 'B 1', 'A 2 1=+ 2=+ 3==1.1.1.0/20');
 	is(forged([record(1, 'loose', @next)], { 'o1.1' => '1.1.1.0/20' }), '', 'NEXT before a GET promises what it shows');
 	like(forged([record(1, 'loose', @next)], {}), qr/lost: .*shown by a gated GET/, '... and no less');
+	my @vain = ('C 1 set o1.2 1.1.1.0/20', 'C 2 del o1.1', 'C 3 !get o1.1', 'B 1', 'A 2 1=+ 2=:0 3==-');
+	is(forged([record(1, 'loose', @vain)], {}), '', '... which of what was absent is nothing');
 	like(forged([record(1, 'loose', 'C 1 !set o1.1 1.1.1.0/20', 'B 1', 'A 2 1=+')], {}), qr/lost/, 'immediate NEXT');
 	like(forged([record(1, 'loose', @three), "G 2.0 2.1 o1.2=1.1.2.0/20\n"], \%one), qr/lost: .*shown to a gated reader/,
 		'what a gated reader was shown');
@@ -86,8 +93,8 @@ subtest 'the checker' => sub {
 	like(forged([record(1, 'strict', 'C 1 set o1.1 1.1.1.0/20', 'C 2 del o1.1', 'B 1', 'A 2 1=+ 2=:0')], {}), qr/reply :0, expected :1/,
 		'a reply that cannot be');
 	my @mset = ('C 1 mset o1.1 1.1.1.0/20 o1.2 1.1.1.1/20', 'B 1');
-	is(forged([record(1, 'strict', @mset)], { 'o1.2' => '1.1.1.1/20' }), '', 'MSET half done before its reply');
-	like(forged([record(1, 'strict', @mset, 'A 2 1=+')], { 'o1.2' => '1.1.1.1/20' }), qr/lost|no prefix/, '... but not after it');
+	like(forged([record(1, 'strict', @mset)], { 'o1.2' => '1.1.1.1/20' }), qr/no prefix/, 'MSET half done');
+	is(forged([record(1, 'strict', @mset)], $_), '', '... but all or nothing') for {}, { 'o1.1' => '1.1.1.0/20', 'o1.2' => '1.1.1.1/20' };
 	my @counter = ('C 1 incr c1.0 2', 'C 2 incr c1.0 1', 'B 1', 'A 2 1=:2 2=:3');
 	is(forged([record(1, 'strict', @counter)], { 'c1.0' => 'n:3' }), '', 'an own counter');
 	like(forged([record(1, 'strict', @counter)], { 'c1.0' => 'n:2' }), qr/lost/, 'an own counter steps back');
@@ -123,6 +130,94 @@ subtest 'the checker' => sub {
 	like(Artery::SoakLedger::state_of($torn), qr/^\?/, 'a value of two halves');
 };
 
+subtest 'the checker: transactions, prefixes, deadlines' => sub {
+	my @exec = ('C 1 set o1.2 1.1.1.0/20', 'C 2 exec o1.1 1.1.2.0/20 o1.2 - c1.0 +2 h4 1.1.2.1/20', 'B 1');
+	my %before = ('o1.2' => '1.1.1.0/20');
+	my %after = ('o1.1' => '1.1.2.0/20', 'c1.0' => 'n:2', h4 => '1.1.2.1/20');
+	is(forged([record(1, 'strict', @exec)], $_), '', 'EXEC: all or nothing') for \%before, \%after;
+	my @acked = (@exec, 'A 2 1=+ 2=[+,:1,:2,+]');
+	is(forged([record(1, 'strict', @acked)], \%after), '', '... all when acknowledged');
+	like(forged([record(1, 'strict', @acked)], \%before), qr/lost/, '... and not nothing');
+	is(forged([record(1, 'loose', @acked)], \%before), '', '... unless it was not promised');
+	for my $key (keys %after)
+	{
+		my %half = %after;
+		delete $half{$key};
+		like(forged([record(1, 'strict', @acked)], \%half), qr/lost|no prefix|is promised/, "EXEC without $key");
+	}
+	like(forged([record(1, 'strict', @exec)], { %after, %before }), qr/no prefix/, 'EXEC without its DEL');
+	like(forged([record(1, 'strict', @exec, 'A 2 1=+ 2=[+,:0,:2,+]')], \%after), qr/reply \[.*expected \[/, 'a reply of EXEC that cannot be');
+	is(forged([record(1, 'strict', @exec, 'A 2 1=+ 2=-OOM_x')], \%before), '', 'EXEC refused');
+	my @tree = ('C 1 mset a1.1 1.1.1.0/20 a1.2 1.1.1.1/20', 'C 2 set b1.2 1.1.2.0/20', 'B 1', 'A 2 1=+ 2=+', 'C 3 renprefix a1 b1', 'B 3');
+	my %old = ('a1.1' => '1.1.1.0/20', 'a1.2' => '1.1.1.1/20', 'b1.2' => '1.1.2.0/20');
+	my %new = ('b1.1' => '1.1.1.0/20', 'b1.2' => '1.1.1.1/20');
+	is(forged([record(1, 'strict', @tree)], $_), '', 'RENAMEPREFIX: all or nothing') for \%old, \%new;
+	like(forged([record(1, 'strict', @tree, 'A 4 3=:2')], \%old), qr/lost/, '... all when acknowledged');
+	like(forged([record(1, 'strict', @tree)], $_), qr/no prefix/, '... not half')
+	  for { %new, 'a1.2' => '1.1.1.1/20' }, { 'b1.1' => '1.1.1.0/20', 'a1.2' => '1.1.1.1/20', 'b1.2' => '1.1.2.0/20' }, { 'b1.2' => '1.1.1.1/20' };
+	like(forged([record(1, 'strict', @tree, 'A 4 3=:1')], \%new), qr/reply :1, expected :2/, '... and it counts');
+	my @gone = (@tree[0 .. 3], 'C 3 delprefix a1', 'B 3');
+	my %half = %old{'a1.2', 'b1.2'};
+	is(forged([record(1, 'strict', @gone)], $_), '', 'DELPREFIX: as far as it came') for \%old, \%half, { %old{'b1.2'} };
+	like(forged([record(1, 'strict', @gone, 'A 4 3=:2')], \%half), qr/lost|no prefix/, '... but all when acknowledged');
+	my ($past, $soon) = map { Artery::SoakLedger::wall_ms($_) } -60, 3600;
+	my @timed = ("C 1 setat d1.1 1.1.1.0/20\@$soon", "C 2 setat d1.2 1.1.2.0/20\@$past", 'B 1', 'A 2 1=+ 2=+');
+	my %timed = ('d1.1' => "1.1.1.0/20\@$soon");
+	is(forged([record(1, 'strict', @timed)], \%timed), '', 'deadlines: one has passed');
+	like(forged([record(1, 'strict', @timed)], {}), qr/lost/, 'gone before its time');
+	like(forged([record(1, 'strict', @timed)], { 'd1.1' => '1.1.1.0/20' }), qr/never had/, 'the deadline lost');
+	like(forged([record(1, 'strict', @timed)], { 'd1.1' => '1.1.1.0/20@' . ($soon + 1) }), qr/never had/, 'another deadline');
+	like(forged([record(1, 'strict', @timed)], { %timed, 'd1.2' => "1.1.2.0/20\@$past" }), qr/long after its deadline/, 'one that has expired is back');
+	my $now = now() . '';
+	my $near = Artery::SoakLedger::wall_ms(0);
+	my @said = ("C 1 setat d1.1 1.1.1.0/20\@$near", 'B 1', 'A 2 1=+', 'C 2 get d1.1', "B $now", "A $now 2==-");
+	is(forged([record(1, 'strict', @said)], {}), '', 'said to have expired');
+	like(forged([record(1, 'strict', @said)], { 'd1.1' => "1.1.1.0/20\@$near" }), qr/said to have expired/, '... and there');
+	like(forged([record(1, 'strict', @timed[0, 2], 'A 2 1=+', 'C 2 get d1.1', "B $now", "A $now 2==-")], \%timed), qr/but it was/, 'said to have expired before its time');
+	like(forged([record(1, 'strict', @timed[0, 2], 'A 2 1=+', 'C 2 del d1.1', "B $now", "A $now 2=:0")], {}), qr/but it was/, 'not found by DEL before its time');
+	like(forged([record(1, 'strict', @timed), "G $now $now d1.2=1.1.2.0/20\n"], \%timed), qr/a reader was shown/, 'a reader shown what has expired');
+};
+
+# fed -- as forged, with what the feed told: list of "VERSION OP KEY=STATE"
+sub fed
+{
+	my ($records, $found, $feed, $initial) = @_;
+	my $ledger = Artery::SoakLedger->new($initial // {});
+	$ledger->read_record($_) for @$records, join '', map { "E 0 $_\n" } @$feed;
+	$ledger->{feed}{0} //= [];
+	$ledger->{fed} = 1;
+	return join "\n", $ledger->check($found);
+}
+
+subtest 'the checker: the change feed' => sub {
+	my @told = map { "$_ set o1.$_=1.1.$_.0/20" } 1 .. 3;
+	my $three = record(1, 'strict', @three);
+	is(fed([$three], \%all_three, \@told), '', 'all of it');
+	is(fed([$three], \%two, [@told[0, 1]]), '', 'all that survives');
+	like(fed([$three], \%two, \@told), qr/the last that it told of o1.3/, 'more than survives');
+	like(fed([$three], \%all_three, [@told[0, 2]]), qr/the last that it told of o1.2/, 'one left out');
+	like(fed([$three], \%all_three, [@told, $told[2]]), qr/expected nothing/, 'one twice');
+	like(fed([$three], \%all_three, [@told[1, 0, 2]]), qr/version 1 after 2/, 'out of order');
+	like(fed([$three], \%all_three, [@told, '4 set unknown:00=?00/1']), qr/the last that it told of unknown/, 'a key that nobody wrote');
+	my @overwritten = ('C 1 set o1.1 1.1.1.0/20', 'B 1', 'A 2 1=+', 'C 2 set o1.1 1.1.2.0/20', 'B 3', 'A 4 2=+');
+	like(fed([record(1, 'strict', @overwritten)], { 'o1.1' => '1.1.2.0/20' }, ['2 set o1.1=1.1.2.0/20']), qr/left out/, 'a version left out');
+	like(fed([record(1, 'loose', @overwritten)], { 'o1.1' => '1.1.1.0/20' }, ['1 set o1.1=1.1.1.0/20', '2 set o1.1=1.1.2.0/20', '3 set o1.1=1.1.1.0/20']),
+		qr/did not survive/, 'what a crash took back');
+	my $exec = record(1, 'strict', 'C 1 exec o1.1 1.1.1.0/20 o1.2 1.1.1.1/20', 'B 1', 'A 2 1=[+,+]');
+	my %both = ('o1.1' => '1.1.1.0/20', 'o1.2' => '1.1.1.1/20');
+	is(fed([$exec], \%both, ['1 set o1.1=1.1.1.0/20', '1 set o1.2=1.1.1.1/20']), '', 'a transaction');
+	like(fed([$exec], \%both, ['1 set o1.1=1.1.1.0/20', '2 set o1.2=1.1.1.1/20']), qr/in 2 versions/, '... in two parts');
+	like(fed([$exec], \%both, ['1 set o1.1=1.1.1.0/20']), qr/1 of 2 changes/, '... half of it');
+	my $soon = Artery::SoakLedger::wall_ms(3600);
+	is(fed([record(1, 'strict', "C 1 setat d1.1 1.1.1.0/20\@$soon", 'B 1', 'A 2 1=+')], { 'd1.1' => "1.1.1.0/20\@$soon" }, ['1 set d1.1=1.1.1.0/20']), '', 'a deadline');
+	is(fed([record(1, 'strict', 'C 1 flush', 'B 1', 'A 2 1=+')], {}, ['1 flush *=-'], { 'o1.1' => '0.1.1.0/9' }), '', 'FLUSHDB');
+	like(fed([record(1, 'strict', 'C 1 flush', 'B 1', 'A 2 1=+')], {}, [], { 'o1.1' => '0.1.1.0/9' }), qr/the last that it told of o1.1/, '... left out');
+	my $reply = sub { ['*', [['$', undef], ['*', [map { ['*', [['$', $_->[0]], ['$', Artery::SoakLedger::value_bytes($_->[1])]]] } @_]]]] };
+	is(Artery::SoakClient::viewed($reply->(['k', '1.1.1.0/20']), $reply->(['k', '1.1.1.0/20'])), 'V 1', 'a snapshot that is the same');
+	like(Artery::SoakClient::viewed($reply->(['k', '1.1.1.0/20']), $reply->(@$_)), qr/^F a snapshot has changed/, 'one that has changed')
+	  for [['k', '1.1.2.0/20']], [], [['k', '1.1.1.0/20'], ['l', '1.1.1.1/20']];
+};
+
 # ---- the rounds ----
 
 my @CONFIGURATIONS = (
@@ -141,7 +236,7 @@ my $rounds_wanted = $ENV{ARTERY_SOAK_ROUNDS};
 my $seconds = $ENV{ARTERY_SOAK_SECONDS} // 70;
 my $rounds_per_node = 5;
 
-my ($number, $commands, $acknowledged, $shown, $lost) = (0, 0, 0, 0, 0);
+my ($number, $commands, $acknowledged, $shown, $lost, $told, $viewed) = (0, 0, 0, 0, 0, 0, 0);
 my $end = now() + $seconds;
 my @kinds;		# a shuffled pack: each kind comes up once before any comes twice
 my $failed = 0;
@@ -152,13 +247,13 @@ for (my $turn = 0; !finished(); $turn++)
 	my %settings = %{$CONFIGURATIONS[$turn % @CONFIGURATIONS]};
 	my $node = Artery::Cluster->new("soak$turn");
 	my $junk = delete $settings{junk} // 500;
-	$node->init(%settings, durability => $POLICIES[int rand @POLICIES]);
+	$node->init(%settings, durability => $POLICIES[int rand @POLICIES], wal_keep_size => '2GB');
 	$node->start;
-	my $found = {};
+	my ($found, $feed_at) = ({}, undef);
 	for (1 .. $rounds_per_node)
 	{
 		last if finished();
-		$found = soak_round($node, { %settings, junk => $junk }, $found) // last;
+		$found = soak_round($node, { %settings, junk => $junk }, $found, \$feed_at) // last;
 	}
 	orderly_end($node, $found) if !$failed;
 	last if $failed;
@@ -166,7 +261,9 @@ for (my $turn = 0; !finished(); $turn++)
 	$node->clean_up;
 }
 note("$number rounds: $commands commands, $acknowledged acknowledged, $lost of them lost as periodic and none allow, "
-	  . "$shown values shown to gated readers");
+	  . "$shown values shown to gated readers, $told changes told by the feed, $viewed snapshots read twice");
+cmp_ok($told, '>', 0, 'the feed was followed');
+cmp_ok($viewed, '>', 0, 'snapshots were looked into');
 cmp_ok($number, '>=', $rounds_wanted // 3, 'enough rounds ran');
 done_testing;
 
@@ -192,16 +289,17 @@ sub plan_round
 # soak_round -- one round; returns what the database holds, or undef after a failure
 sub soak_round
 {
-	my ($node, $settings, $initial) = @_;
+	my ($node, $settings, $initial, $feed_at) = @_;
 	my $plan = plan_round($settings);
 	$number++;
 	my $text = sprintf 'round %d: %s after %.2f s; %s; %s', $number, $plan->{kill}, $plan->{after},
 	  join(' ', map { "$_=$plan->{policy}{$_}" } sort keys %{$plan->{policy}}),
 	  join(' ', map { "$_=$settings->{$_}" } sort keys %$settings);
 	push @ours, $plan->{kill} eq 'segv' ? 11 : 9 if $plan->{kill} =~ /^(?:worker|walwriter|checkpointer|evictor|expirer|segv)$/;
-	my $round = Artery::SoakRound->new(node => $node, seed => $seed, number => $number, initial => $initial);
+	my $round = Artery::SoakRound->new(node => $node, seed => $seed, number => $number, initial => $initial, feed_at => $$feed_at);
 	my ($ledger, $found) = eval { $round->run($plan) };
 	if (!$ledger) { fail($text); diag("$@seed $seed"); $failed = 1; return undef }
+	$$feed_at = $round->{feed_at};
 	forge_live($ledger, $found) if $number == 1;
 	my @faults = $ledger->check($found, $plan->{kill} eq 'fast' ? 'all' : undef);
 	ok(!@faults, $text) or do {
@@ -217,6 +315,8 @@ sub soak_round
 		$lost += $client->{acked} - $there if $there < $client->{acked};
 	}
 	$shown += @{$ledger->{shown}};
+	$told += @$_ for values %{$ledger->{feed}};
+	$viewed += $ledger->{viewed} // 0;
 	return $found;
 }
 
@@ -242,6 +342,15 @@ sub forge_live
 		}
 		my $key = $keys[-1];
 		isnt(scalar again($ledger, { %$found, $key => '?garbage' }), '', 'with half a value');
+		for my $database (sort keys %{$ledger->{feed}})
+		{
+			my $feed = $ledger->{feed}{$database};
+			next if !@$feed;
+			local $ledger->{feed}{$database} = [@$feed[0 .. $#$feed - 1]];
+			isnt(scalar again($ledger, $found), '', "without the last that the feed of database $database told") if $feed->[-1]{key} !~ /^d/;
+			$ledger->{feed}{$database} = [@$feed, $feed->[-1]];
+			isnt(scalar again($ledger, $found), '', '... with it twice') if $feed->[-1]{key} =~ /^[oabc]/;
+		}
 		isnt(scalar again($ledger, { %$found, $key => '99.1.1.0/10' }), '', 'with a value that nobody wrote');
 	};
 	return;
@@ -252,6 +361,7 @@ sub again
 {
 	my ($ledger, $found) = @_;
 	local $ledger->{faults} = [];
+	local $ledger->{tainted} = { %{$ledger->{tainted}} };
 	local $ledger->{client} = { map { $_ => { %{$ledger->{client}{$_}} } } keys %{$ledger->{client}} };
 	return join "\n", $ledger->check($found);
 }
@@ -264,6 +374,12 @@ sub orderly_end
 	$node->stop('fast');
 	$node->start;
 	my $again = $round->dump;
+	# some may have expired since
+	for (grep { !exists $again->{$_} } keys %$found)
+	{
+		my $deadline = Artery::SoakLedger::deadline_of($found->{$_});
+		delete $found->{$_} if defined $deadline && $deadline <= now();
+	}
 	is_deeply([$again, $round->{faults}], [$found, []], 'the same database after an orderly stop and start') or $failed = 1;
 	$node->stop('fast');
 	my @lines = split /\n/, $node->log_content;

@@ -10,23 +10,36 @@
 #   B <time>                            the C lines above leave now
 #   A <time> <seq>=<reply> ...          these replies were in hand at <time>
 #   G <t0> <t1> <key>=<state> ...       a gated reader asked at t0 and was shown this at t1
+#   E <database> <version> <op> <key>=<state>   the change feed told this; N <database> <position>: it goes on there
+#   V <keys>                            a snapshot was read twice, and was the same
 #   F <text>                            the client itself saw something wrong
 #
 # Operations: set K V · setnx K V · setget K V · get K · mset K V K V ... · del K K ...
-# · incr K n · flush · waitaof · nop.  "!op" is the same, promised like immediate
-# (CLIENT DURABILITY immediate NEXT stood before it).
+# · incr K n · flush · waitaof · nop · exec K W K W ... (MULTI to EXEC; W: a value, "-" to
+# delete, "+n" to count) · delprefix P · renprefix P P · setat K V@T (with a deadline).
+# "!op" is the same, promised like immediate (CLIENT DURABILITY immediate NEXT stood
+# before it).
 #
-# Keys in records are ids: o3.17 own key 17 of client 3, c3.2 own counter, h5
-# shared key, n2 shared counter; key_bytes() makes the real key of each.  V is a
+# Keys in records are ids: o3.17 own key 17 of client 3, c3.2 own counter, a3.4 and
+# b3.4 keys of its two trees (a3 and b3 are their prefixes P), d3.1 own key that may have a
+# deadline, h5 shared key, n2 shared counter; key_bytes() makes the real key of each.  V is a
 # value's name ROUND.CLIENT.SEQ.INDEX/LENGTH; value_bytes() makes the value, all of
 # it determined by the name, so that half a value, or a mix of two, is seen.
-# A state is such a name, n:NUMBER, "-" (absent) or "?..." (no value of ours).
+# A state is such a name, with @T if it has a deadline (milliseconds since 1970),
+# n:NUMBER, "-" (absent) or "?..." (no value of ours).
 #
 # The check, for a database found after a restart:
 #  - a client's commands run in order on one connection, and so are logged in
 #    order: its own keys must be what some prefix of its commands leaves.  Command s
-#    has two positions, 2s-1 (in its middle: only a command on several keys can
-#    be half done) and 2s (done).  Positions that agree with every own key survive.
+#    has two positions, 2s-1 (in its middle: only DELPREFIX can be half done, all else on
+#    several keys is a transaction) and 2s (done).  Positions that agree with every own key
+#    survive.
+#  - a key with a deadline is there, with that very deadline, or absent once that
+#    has passed, never again when it was said to be absent.
+#  - the change feed, read to its end by one who went on after the crash where he
+#    stood before: of each key all its changes up to a surviving position, none twice, none
+#    that did not survive, a transaction's with one version; the last is what the
+#    database has.
 #  - what is promised raises the least position: acknowledgements of a strict
 #    client, of a !op that wrote, of waitaof, and whatever a gated reader was shown.
 #  - clients agree with each other: what was acknowledged before another command
@@ -37,6 +50,14 @@
 package Artery::SoakLedger;
 use strict;
 use warnings;
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC CLOCK_REALTIME);
+
+use constant {
+	TREE_KEYS => 12,
+	# seconds: a server looks at the clock once per turn of its loop, which a busy machine may delay
+	CLOCK_EARLY => 0.05,
+	CLOCK_LATE => 2,
+};
 
 # ---- keys and values ----
 
@@ -44,6 +65,7 @@ use warnings;
 sub key_bytes
 {
 	my ($id) = @_;
+	return prefix_bytes($1) . $2 if $id =~ /^([abd]\d+)\.(\d+)$/;
 	my ($kind, $client, $index) = $id =~ /^([ochn])(?:(\d+)\.)?(\d+)$/ or die "no key id: $id";
 	return '' if $id eq 'h0';
 	$client = "s$kind" if !defined $client;
@@ -56,11 +78,44 @@ sub key_bytes
 	return 'L' x ($length > length $tail ? $length - length $tail : 0) . $tail;
 }
 
+# prefix_bytes -- what the keys of a tree begin with
+sub prefix_bytes
+{
+	my ($tree) = @_;
+	my ($kind, $client) = $tree =~ /^([abd])(\d+)$/ or die "no tree: $tree";
+	return $kind eq 'd' ? "timed/client$client/" : "tree/client$client/$kind/";
+}
+
+sub tree_keys { my ($tree) = @_; return map { "$tree.$_" } 0 .. TREE_KEYS - 1 }
+
+# ---- deadlines ----
+
+# wall_ms -- the wall clock of so many seconds from now
+sub wall_ms { return int(1000 * (clock_gettime(CLOCK_REALTIME) + $_[0])) }
+
+# deadline_of -- of a state, by the monotonic clock; undef: it has none
+sub deadline_of
+{
+	my ($state) = @_;
+	return undef if $state !~ /@(\d+)$/;
+	return $1 / 1000 - clock_gettime(CLOCK_REALTIME) + clock_gettime(CLOCK_MONOTONIC);
+}
+
+# visible -- may a key of this state look like that (a state without deadline) at some moment between the two?
+sub visible
+{
+	my ($state, $shown, $from, $to) = @_;
+	my $deadline = deadline_of($state);
+	return $state eq $shown if !defined $deadline;
+	return $deadline <= $to + CLOCK_EARLY if $shown eq '-';
+	return $state =~ /^\Q$shown\E@/ && $deadline >= $from - CLOCK_LATE;
+}
+
 # database_of -- the database in which an id's key lives: client 3's own is 3, client 9's own is 5
 sub database_of
 {
 	my ($id) = @_;
-	return $id =~ /^[oc]3\./ ? 3 : $id =~ /^[oc]9\./ ? 5 : 0;
+	return $id =~ /^[ocabd]3\./ ? 3 : $id =~ /^[ocabd]9\./ ? 5 : 0;
 }
 
 sub value_bytes
@@ -102,7 +157,7 @@ sub _common
 sub new
 {
 	my ($class, $initial) = @_;
-	return bless { initial => {%$initial}, client => {}, faults => [], shown => [], tainted => {} }, $class;
+	return bless { initial => {%$initial}, client => {}, faults => [], shown => [], tainted => {}, feed => {}, died => {} }, $class;
 }
 
 sub client
@@ -163,6 +218,14 @@ sub read_record
 				push @{$self->{shown}}, { key => $key, state => $state, from => $from, to => $to };
 			}
 		}
+		elsif ($kind eq 'E')
+		{
+			my ($database, $version, $op, $what) = split / /, $rest;
+			my ($key, $state) = split /=/, $what, 2;
+			push @{$self->{feed}{$database}}, { version => $version, op => $op, key => $key, state => $state };
+		}
+		elsif ($kind eq 'N') { my ($database, $position) = split / /, $rest; $self->{feed_at}{$database} = $position }
+		elsif ($kind eq 'V') { $self->{viewed}++ }
 		elsif ($kind eq 'F') { push @{$self->{faults}}, 'client ' . ($client ? $client->{name} : '?') . ": $rest" }
 		else { die "record line of unknown kind: $kind" }
 	}
@@ -183,6 +246,9 @@ sub _events
 	return map { [$_, '-'] } @arguments if $op eq 'del';
 	return map { [$arguments[2 * $_], $arguments[2 * $_ + 1]] } 0 .. @arguments / 2 - 1 if $op eq 'mset';
 	return map { [$_, '-'] } @$all_keys if $op eq 'flush';
+	return map { [$arguments[2 * $_], $arguments[2 * $_ + 1]] } grep { $arguments[2 * $_ + 1] !~ /^\+/ } 0 .. @arguments / 2 - 1 if $op eq 'exec';
+	return map { [$_, '-'] } tree_keys($arguments[0]) if $op eq 'delprefix';
+	return [@arguments] if $op eq 'setat';
 	return ();
 }
 
@@ -197,48 +263,123 @@ sub _follow
 	my $previous = 0;
 	for my $command (@{$client->{commands}})
 	{
-		my ($op, $reply, $seq) = ($command->{op}, $command->{reply}, $command->{seq});
 		$command->{sent} = $previous if $command->{sent} < $previous;
 		$previous = $command->{sent};
-		next if defined $reply && $reply =~ /^-/;
-		my ($key, $value) = @{$command->{args}};
-		my $mine = defined $key && exists $state{$key};
-		if ($op eq 'incr')
+		next if defined $command->{reply} && $command->{reply} =~ /^-/;
+		for ($self->_outcome($client, $command, \%state, \%changes))
 		{
-			next if !$mine;
-			my ($old) = $state{$key} =~ /^n:(-?\d+)$/;
-			my $new = ($old // 0) + $value;
-			$self->_told($client, $command, ":$new");
-			$self->_change(\%changes, \%state, $key, $seq, "n:$new");
-			next;
-		}
-		if ($mine && $op eq 'get')
-		{
-			$self->_told($client, $command, "=$state{$key}");
-			my $change = $changes{$key}[-1];
-			_require($client, 2 * $change->{seq} - $change->{several}, "$state{$key} at $key shown by a gated GET")
-			  if $command->{now} && defined $reply && $change;
-			next;
-		}
-		if ($mine && $op eq 'setget') { $self->_told($client, $command, "=$state{$key}") }
-		elsif ($mine && $op eq 'setnx')
-		{
-			my $absent = $state{$key} eq '-';
-			$self->_told($client, $command, $absent ? ':1' : ':0');
-			next if !$absent;
-		}
-		elsif ($op eq 'del' && $mine)
-		{
-			$self->_told($client, $command, ':' . scalar grep { $state{$_} ne '-' } @{$command->{args}});
-		}
-		elsif ($op eq 'set' || $op eq 'mset' || $op eq 'flush') { $self->_told($client, $command, '+') }
-		for (_events($command, $own))
-		{
-			my ($changed, $new) = @$_;
-			$self->_change(\%changes, \%state, $changed, $seq, $new, _several($command)) if exists $state{$changed};
+			my ($key, $new) = @$_;
+			# deleting what is absent writes nothing
+			next if !exists $state{$key} || $state{$key} eq $new;
+			push @{$changes{$key}}, { seq => $command->{seq}, state => $new, old => $state{$key}, several => _several($command) };
+			$state{$key} = $new;
 		}
 	}
 	return \%changes;
+}
+
+# _outcome -- what a command that ran to its end has made of which keys, after a look at its reply
+sub _outcome
+{
+	my ($self, $client, $command, $state, $changes) = @_;
+	my ($op, $key, $value) = ($command->{op}, @{$command->{args}});
+	my $mine = defined $key && exists $state->{$key};
+	return $self->_outcome_timed($client, $command, $state->{$key}, $changes->{$key}) if $mine && $key =~ /^d/;
+	if ($op eq 'incr')
+	{
+		return () if !$mine;
+		my $new = _counted($state->{$key}, $value);
+		$self->_told($client, $command, ":$new");
+		return [$key, "n:$new"];
+	}
+	if ($op eq 'get')
+	{
+		return () if !$mine;
+		$self->_told($client, $command, "=$state->{$key}");
+		_gated_get($client, $command, $state->{$key}, $changes->{$key});
+		return ();
+	}
+	return $self->_outcome_exec($client, $command, $state) if $op eq 'exec';
+	if ($op =~ /^(?:del|ren)prefix$/)
+	{
+		my @there = grep { ($state->{$_} // '-') ne '-' } tree_keys($key);
+		$self->_told($client, $command, ':' . @there);
+		return _events($command) if $op eq 'delprefix';
+		return map { ([$value . s/^[ab]\d+//r, $state->{$_}], [$_, '-']) } @there;
+	}
+	if ($mine && $op eq 'setget') { $self->_told($client, $command, "=$state->{$key}") }
+	elsif ($mine && $op eq 'setnx')
+	{
+		my $absent = $state->{$key} eq '-';
+		$self->_told($client, $command, $absent ? ':1' : ':0');
+		return () if !$absent;
+	}
+	elsif ($op eq 'del' && $mine)
+	{
+		$self->_told($client, $command, ':' . scalar grep { $state->{$_} ne '-' } @{$command->{args}});
+	}
+	elsif ($op eq 'set' || $op eq 'mset' || $op eq 'flush') { $self->_told($client, $command, '+') }
+	return _events($command, [keys %$state]);
+}
+
+sub _counted { my ($state, $step) = @_; return ($state =~ /^n:(-?\d+)$/ ? $1 : 0) + $step }
+
+# _gated_get -- a GET behind CLIENT DURABILITY immediate NEXT promises what it shows
+sub _gated_get
+{
+	my ($client, $command, $state, $changes) = @_;
+	my $index = $#$changes;
+	# what was deleted may have expired before: then it is that version which is absent
+	$index-- if $index > 0 && $changes->[$index]{state} eq '-' && $changes->[$index]{old} =~ /@/;
+	my $change = $index >= 0 ? $changes->[$index] : undef;
+	_require($client, 2 * $change->{seq} - $change->{several}, "$state at $command->{args}[0] shown by a gated GET")
+	  if $change && $command->{now} && defined $command->{reply};
+	return;
+}
+
+sub _outcome_exec
+{
+	my ($self, $client, $command, $state) = @_;
+	my (@want, @new);
+	my @arguments = @{$command->{args}};
+	while (my ($key, $what) = splice @arguments, 0, 2)
+	{
+		if ($what =~ /^\+(\d+)$/)
+		{
+			my $new = _counted($state->{$key} // '-', $1);
+			push @want, ":$new";
+			push @new, [$key, "n:$new"];
+			next;
+		}
+		push @want, $what ne '-' ? '+' : ($state->{$key} // '-') eq '-' ? ':0' : ':1';
+		push @new, [$key, $what];
+	}
+	$self->_told($client, $command, '[' . join(',', @want) . ']');
+	return @new;
+}
+
+# _outcome_timed -- of a command on a key that may have a deadline
+sub _outcome_timed
+{
+	my ($self, $client, $command, $state, $changes) = @_;
+	my ($op, $reply, $key, $value) = (@$command{qw(op reply)}, @{$command->{args}});
+	return [$key, $value] if $op eq 'set' || $op eq 'setat';
+	my ($from, $to) = ($command->{sent}, $command->{replied});
+	my $wrong = "client $client->{name} command $command->{seq} ($op $key): reply " . ($reply // '') . ", but it was $state";
+	if ($op eq 'del')
+	{
+		my $deadline = deadline_of($state);
+		$self->_fault($wrong) if defined $reply
+		  && !($reply eq ':1' ? $state ne '-' && (!defined $deadline || $deadline >= $from - CLOCK_LATE)
+			: $reply eq ':0' && ($state eq '-' || defined $deadline && $deadline <= $to + CLOCK_EARLY));
+		return [$key, '-'];
+	}
+	return () if !defined $reply;
+	my $shown = substr $reply, 1;
+	$self->_fault($wrong) if !visible($state, $shown, $from, $to);
+	$self->{died}{$key}{$state} = 1 if $shown eq '-' && $state ne '-' && ($client->{strict} || $command->{now});
+	_gated_get($client, $command, $state, $changes);
+	return ();
 }
 
 sub _told
@@ -250,32 +391,29 @@ sub _told
 	return;
 }
 
-sub _change
+# _several -- 1 when a crash may leave this command half done: it takes its keys one after the other
+sub _several { return $_[0]{op} eq 'delprefix' ? 1 : 0 }
+
+# _fits -- can a key that should have the one state be found with the other?
+sub _fits
 {
-	my ($self, $changes, $state, $key, $seq, $new, $several) = @_;
-	$state->{$key} = $new;
-	push @{$changes->{$key}}, { seq => $seq, state => $new, several => $several ? 1 : 0 };
-	return;
+	my ($self, $key, $should, $found) = @_;
+	return !$self->{died}{$key}{$should} if $should eq $found;
+	my $deadline = deadline_of($should);
+	return $found eq '-' && defined $deadline && $deadline <= $self->{found_at}[1] + CLOCK_EARLY;
 }
 
-# _several -- true when a crash may leave this command half done: several keys (none twice), a record each
-sub _several
-{
-	my ($command) = @_;
-	return $command->{op} eq 'mset' && @{$command->{args}} > 2 || $command->{op} eq 'del' && @{$command->{args}} > 1;
-}
-
-# _spans -- the positions at which a key with these changes has this state: list of [from, to]
+# _spans -- the positions at which a key with these changes may be found with this state: list of [from, to]
 sub _spans
 {
-	my ($initial, $changes, $state, $end) = @_;
+	my ($self, $key, $changes, $state, $end) = @_;
 	my @spans;
-	my @all = ({ seq => 0, state => $initial, several => 0 }, @$changes);
+	my @all = ({ seq => 0, state => $self->{initial}{$key} // '-', several => 0 }, @$changes);
 	for my $index (0 .. $#all)
 	{
 		my $here = $all[$index];
-		next if $here->{state} ne $state;
-		my $from = $here->{seq} ? 2 * $here->{seq} - ($here->{several} ? 1 : 0) : 0;
+		next if !$self->_fits($key, $here->{state}, $state);
+		my $from = $here->{seq} ? 2 * $here->{seq} - $here->{several} : 0;
 		# the old state lasts into the middle of the next change
 		my $next = $all[$index + 1];
 		my $to = $next ? 2 * $next->{seq} - 1 : $end;
@@ -292,17 +430,25 @@ sub check
 {
 	my ($self, $found, $promised) = @_;
 	my %own;
+	$self->{found_at} //= [(clock_gettime(CLOCK_MONOTONIC)) x 3];
 	for my $key (keys %{$self->{initial}}, keys %$found, map { _keys_of($_) } map { @{$_->{commands}} } values %{$self->{client}})
 	{
-		$own{$1}{$key} = 1 if $key =~ /^[oc](\d+)\./;
+		$own{$1}{$key} = 1 if $key =~ /^[ocabd](\d+)\./;
 	}
 	for my $key (sort keys %$found)
 	{
 		$self->_fault("key $key: no value that a client wrote: $found->{$key}") if $found->{$key} =~ /^\?/;
+		my $deadline = deadline_of($found->{$key});
+		$self->_fault("key $key is $found->{$key} long after its deadline") if defined $deadline && $deadline < $self->{found_at}[0] - CLOCK_LATE;
 	}
 	my @clients = map { $self->{client}{$_} } sort { $a <=> $b } keys %{$self->{client}};
 	for my $client (@clients)
 	{
+		# what a refused SET has left out another name may have: what nobody answered is not known to be refused
+		if ($client->{oom} && grep { $_->{op} eq 'renprefix' && !defined $_->{reply} } @{$client->{commands}})
+		{
+			$self->{tainted}{$_} = 1 for map { tree_keys("$_$client->{name}") } 'a', 'b';
+		}
 		$client->{own} = [sort grep { !$self->{tainted}{$_} } keys %{$own{$client->{name}} // {}}];
 		$client->{changes} = $self->_follow($client, $client->{own});
 		for my $command (@{$client->{commands}})
@@ -320,6 +466,7 @@ sub check
 	$self->_agree(\@clients);
 	$self->_shared($found, \@clients);
 	$self->_counters($found, \@clients);
+	$self->_fed($found, \@clients) if $self->{fed};
 	return @{$self->{faults}};
 }
 
@@ -327,7 +474,8 @@ sub _keys_of
 {
 	my ($command) = @_;
 	return () if $command->{op} =~ /^(?:flush|waitaof|nop)$/;
-	return $command->{args}[0] if $command->{op} !~ /^(?:mset|del)$/;
+	return map { tree_keys($_) } @{$command->{args}} if $command->{op} =~ /prefix$/;
+	return $command->{args}[0] if $command->{op} !~ /^(?:mset|del|exec)$/;
 	return @{$command->{args}} if $command->{op} eq 'del';
 	return map { $command->{args}[2 * $_] } 0 .. @{$command->{args}} / 2 - 1;
 }
@@ -349,7 +497,7 @@ sub _show
 	{
 		my ($key, $state) = @$shown{qw(key state)};
 		if ($state =~ /^\?/) { $self->_fault("a reader was shown no client's value at $key: $state"); next }
-		if ($key =~ /^[oc](\d+)\./ && $self->{client}{$1}) { $self->_show_own($self->{client}{$1}, $shown) }
+		if ($key =~ /^[ocabd](\d+)\./ && $self->{client}{$1}) { $self->_show_own($self->{client}{$1}, $shown) }
 		elsif ($state =~ m{^(\d+)\.(\d+)\.(\d+)\.\d+/} && $self->{client}{$2} && $state ne ($self->{initial}{$key} // '-'))
 		{
 			my ($client, $seq) = ($self->{client}{$2}, $3);
@@ -360,7 +508,7 @@ sub _show
 				next;
 			}
 			# the middle of a command on several keys is enough to be seen
-			_require($client, 2 * $seq - (_several($command) ? 1 : 0), "$state at $key shown to a gated reader");
+			_require($client, 2 * $seq - _several($command), "$state at $key shown to a gated reader");
 		}
 		elsif ($key =~ /^n/ && $state =~ /^n:(\d+)/)
 		{
@@ -381,7 +529,7 @@ sub _show_own
 	my ($least, $matched);
 	for my $index (0 .. $#all)
 	{
-		next if $all[$index]{state} ne $state;
+		next if !visible($all[$index]{state}, $state, @$shown{qw(from to)});
 		$matched = 1;
 		# not this one, if it was sent only after the reader had its answer ...
 		next if $all[$index]{seq} && $commands->[$all[$index]{seq} - 1]{sent} > $shown->{to};
@@ -413,10 +561,11 @@ sub _position
 	for my $key (@{$client->{own}})
 	{
 		my $state = $found->{$key} // '-';
-		my @spans = _spans($self->{initial}{$key} // '-', $client->{changes}{$key}, $state, $end);
+		my @spans = $self->_spans($key, $client->{changes}{$key}, $state, $end);
 		if (!@spans)
 		{
-			$self->_fault("client $client->{name}: key $key has $state, which it never had") if $state !~ /^\?/;
+			my $never = $self->{died}{$key}{$state} ? 'though it was said to have expired' : 'which it never had';
+			$self->_fault("client $client->{name}: key $key has $state, $never") if $state !~ /^\?/;
 			return;
 		}
 		$spans{$key} = \@spans;
@@ -493,7 +642,7 @@ sub _newest_write
 		my $command = $client->{commands}[$later - 1];
 		my ($op, $reply) = ($command->{op}, $command->{reply} // next);
 		# a FLUSHDB of what is empty writes nothing
-		return $command if $op =~ /^(?:set|mset|setget|incr)$/ && $reply !~ /^-/ || $op =~ /^(?:setnx|del)$/ && $reply =~ /^:[1-9]/;
+		return $command if $op =~ /^(?:set|mset|setget|incr|exec|setat)$/ && $reply !~ /^-/ || $op =~ /^(?:setnx|del|delprefix|renprefix)$/ && $reply =~ /^:[1-9]/;
 	}
 	return $seq ? $client->{commands}[$seq - 1] : undef;
 }
@@ -536,7 +685,7 @@ sub _shared
 	{
 		for my $command (@{$client->{commands}})
 		{
-			next if $command->{op} eq 'get' || $command->{op} eq 'flush';
+			next if $command->{op} =~ /^(?:get|flush)$|prefix$/;
 			for (_events($command, []))
 			{
 				my ($key, $state) = @$_;
@@ -558,7 +707,7 @@ sub _shared
 		for my $event (@$events)
 		{
 			my ($command, $client) = @$event{qw(command client)};
-			my $maybe = $client->{oom} || 2 * $command->{seq} - 1 <= $client->{high};
+			my $maybe = $client->{oom} || 2 * $command->{seq} <= $client->{high};
 			push @writers, [$command->{replied} // 9e99, $command] if $event->{state} eq $state && $maybe;
 			my $surely = $client->{oom}
 			  ? $client->{strict} && defined $command->{replied}
@@ -614,6 +763,92 @@ sub _counters
 			$self->_fault("counter $key has $final, but $who was answered $_->{to}") if $_->{surely} && $_->{to} > $final;
 			$at = $_->{to};
 		}
+	}
+	return;
+}
+
+# ---- the change feed ----
+
+sub _plain { return $_[0] =~ s/@\d+$//r }
+
+# _fed -- what the feed told, from this round's start to the end of the log, against the commands and against the database
+sub _fed
+{
+	my ($self, $found, $clients) = @_;
+	my %told;		# key => list of {state, version}
+	for my $database (sort keys %{$self->{feed}})
+	{
+		my $last = 0;
+		my @emptied = grep { database_of($_) == $database } map { keys %{$_->{changes}} } @$clients;
+		for my $event (@{$self->{feed}{$database}})
+		{
+			$self->_fault("feed of database $database: version $event->{version} after $last") if $event->{version} < $last;
+			$last = $event->{version};
+			for my $key ($event->{op} eq 'flush' ? @emptied : $event->{key})
+			{
+				my $old = $told{$key} ? $told{$key}[-1]{state} : _plain($self->{initial}{$key} // '-');
+				push @{$told{$key}}, { state => $event->{state}, version => $last } if $event->{op} ne 'flush' || $old ne '-';
+			}
+		}
+	}
+	for my $key (keys %{{map { $_ => 1 } keys %told, keys %$found, keys %{$self->{initial}}}})
+	{
+		next if !$self->{feed}{database_of($key)};
+		my $last = $told{$key} ? $told{$key}[-1]{state} : _plain($self->{initial}{$key} // '-');
+		my $is = $found->{$key} // '-';
+		next if $last eq _plain($is);
+		# that a key has expired is told when it is taken away; and the feed was read after the database
+		my $deadline = deadline_of($is);
+		next if $key =~ /^d/ && ($is eq '-' || $last eq '-' && defined $deadline && $deadline <= $self->{found_at}[2] + CLOCK_EARLY);
+		$self->_fault("feed: the last that it told of $key is $last, the database has $is");
+	}
+	$self->_fed_client($_, \%told) for grep { !$_->{oom} && $self->{feed}{database_of("o$_->{name}.0")} } @$clients;
+	return;
+}
+
+# _born_dead -- may the deadline have passed before the command ran?  Then it has deleted the key.
+sub _born_dead
+{
+	my ($client, $change) = @_;
+	my $deadline = deadline_of($change->{state}) // return 0;
+	my $replied = $client->{commands}[$change->{seq} - 1]{replied};
+	return !defined $replied || $deadline <= $replied + CLOCK_EARLY;
+}
+
+# _fed_client -- of one client's keys: all that survives, in its order, each command whole
+sub _fed_client
+{
+	my ($self, $client, $told) = @_;
+	my (%parts, %versions);
+	for my $key (@{$client->{own}})
+	{
+		my @changes = grep { !($key =~ /^d/ && $_->{state} eq '-') } @{$client->{changes}{$key}};
+		my @told = grep { !($key =~ /^d/ && $_->{state} eq '-') } @{$told->{$key} // []};
+		my %told_state = map { $_->{state} => 1 } @told;
+		@changes = grep { $told_state{_plain($_->{state})} || !_born_dead($client, $_) } @changes;
+		my $where = "feed: client $client->{name}, key $key";
+		$parts{$_->{seq}}++ for @changes;
+		for my $index (0 .. $#told)
+		{
+			my ($change, $state) = ($changes[$index], $told[$index]{state});
+			if (!$change || _plain($change->{state}) ne $state)
+			{
+				$self->_fault("$where: told $state, expected " . ($change ? $change->{state} : 'nothing') . ' (twice, left out, or out of order)');
+				last;
+			}
+			$self->_fault("$where: told $state of command $change->{seq}, which did not survive") if 2 * $change->{seq} - $change->{several} > $client->{high};
+			push @{$versions{$change->{seq}}}, $told[$index]{version};
+		}
+		my $next = $changes[@told];
+		$self->_fault("$where: command $next->{seq} survived and was not told") if $next && 2 * $next->{seq} <= $client->{low};
+	}
+	for my $seq (keys %versions)
+	{
+		my $command = $client->{commands}[$seq - 1];
+		next if _several($command);
+		my %different = map { $_ => 1 } @{$versions{$seq}};
+		$self->_fault("feed: client $client->{name} command $seq ($command->{op}): " . @{$versions{$seq}} . " of $parts{$seq} changes, in "
+			  . keys(%different) . ' versions') if keys %different > 1 || @{$versions{$seq}} < $parts{$seq};
 	}
 	return;
 }

@@ -32,7 +32,8 @@ use Time::HiRes qw(sleep);
 
 our @KINDS = qw(group checkpoint frozen postmaster worker walwriter checkpointer evictor expirer segv quit fast recovery twice startup client);
 our @WRITERS = (1, 2, 3);
-use constant { SEQUENCER => 9, READERS_FROM => 20 };
+use constant { SEQUENCER => 9, READERS_FROM => 20, DISTURBER => 21, FOLLOWER => 22, VIEWER => 23, CONSUMER => 'soak' };
+our @FOLLOWED = (0, 3, 5);		# databases
 
 sub new
 {
@@ -60,8 +61,10 @@ sub _start_clients
 	my $reader = READERS_FROM;
 	$pids{Artery::SoakClient::start_reader(%common, client => $reader, record => $self->_record($reader),
 		keys => [Artery::SoakClient::all_keys(@WRITERS, SEQUENCER)])} = $reader;
-	my $disturber = READERS_FROM + 1;
-	$pids{Artery::SoakClient::start_disturber(%common, client => $disturber, record => $self->_record($disturber), junk => $plan->{junk})} = $disturber;
+	$pids{Artery::SoakClient::start_disturber(%common, client => DISTURBER, record => $self->_record(DISTURBER), junk => $plan->{junk})} = DISTURBER;
+	$pids{Artery::SoakClient::start_follower(%common, record => $self->_record(FOLLOWER), ids => Artery::SoakClient::ids(@WRITERS, SEQUENCER),
+		feed_at => $self->{feed_at}, consumer => CONSUMER)} = FOLLOWER;
+	$pids{Artery::SoakClient::start_viewer(%common, record => $self->_record(VIEWER))} = VIEWER;
 	$self->{pids} = \%pids;
 	return;
 }
@@ -230,6 +233,7 @@ sub run
 {
 	my ($self, $plan) = @_;
 	@$self{qw(faults killed_client)} = ([], {});
+	$self->_feed_begin if !$self->{feed_at};
 	$self->_start_clients($plan);
 	sleep $plan->{after};
 	$self->_kill($plan);
@@ -237,11 +241,55 @@ sub run
 	$self->_start_again($plan);
 	my $ledger = Artery::SoakLedger->new($self->{initial});
 	$ledger->client($_) for @WRITERS, SEQUENCER;
-	$ledger->read_record(slurp_file($self->_record($_))) for @WRITERS, SEQUENCER, READERS_FROM;
+	my @records = (@WRITERS, SEQUENCER, READERS_FROM, FOLLOWER, VIEWER);
+	$ledger->read_record(slurp_file($self->_record($_))) for @records;
 	my $found = $self->dump;
+	$self->_feed_end($ledger);
+	$ledger->{found_at} = [@{$self->{found_at}}, now()];
 	push @{$ledger->{faults}}, @{$self->{faults}};
-	unlink map { $self->_record($_) } @WRITERS, SEQUENCER, READERS_FROM if !$ENV{ARTERY_KEEP};
+	unlink map { $self->_record($_) } @records if !$ENV{ARTERY_KEEP};
 	return ($ledger, $found);
+}
+
+# _feed_begin -- where the change feed stands now, for a follower that goes on from there after each crash
+sub _feed_begin
+{
+	my ($self) = @_;
+	my $wire = Artery::SoakWire->connect_wait($self->{node}->socket_path);
+	my $now = $wire->ok('WAL', 'INSERT');
+	$wire->ok('CONSUMER', 'CREATE', CONSUMER, $now);
+	$self->{feed_at} = { map { $_ => $now } @FOLLOWED };
+	$wire->close;
+	return;
+}
+
+# _feed_end -- reads what the follower has not: from its last position to the end
+sub _feed_end
+{
+	my ($self, $ledger) = @_;
+	my $wire = Artery::SoakWire->connect_wait($self->{node}->socket_path);
+	my $ids = Artery::SoakClient::ids(@WRITERS, SEQUENCER);
+	# all that was done is durable, or it would not be told
+	$wire->ok('WAL', 'WAIT', $wire->ok('WAL', 'INSERT'));
+	for my $database (@FOLLOWED)
+	{
+		my $at = $ledger->{feed_at}{$database} // $self->{feed_at}{$database};
+		$wire->ok('SELECT', $database);
+		while (1)
+		{
+			my $reply = $wire->command('CHANGES', $at) or die 'no reply to CHANGES';
+			if ($reply->[0] eq '-') { $self->_fault("change feed of database $database from $at: $reply->[1]"); last }
+			$ledger->read_record(join '', map { "$_\n" } Artery::SoakClient::feed_lines($database, $ids->{$database}, $reply));
+			last if $reply->[1][-1][1] == $at;
+			$at = $reply->[1][-1][1];
+		}
+		$self->{feed_at}{$database} = $at;
+		$ledger->{feed}{$database} //= [];
+	}
+	$ledger->{fed} = 1;
+	$wire->ok('CONSUMER', 'ACK', CONSUMER, (sort { $a <=> $b } values %{$self->{feed_at}})[0]);
+	$wire->close;
+	return;
 }
 
 # dump -- the whole database by SCAN, by MGET of all keys that ever were, and by RANGE; they must agree with
@@ -250,32 +298,68 @@ sub dump
 {
 	my ($self) = @_;
 	my $wire = Artery::SoakWire->connect_wait($self->{node}->socket_path);
-	my (%ids, %found);
-	$ids{Artery::SoakLedger::database_of($_)}{Artery::SoakLedger::key_bytes($_)} = $_
-	  for Artery::SoakClient::all_keys(@WRITERS, SEQUENCER);
-	for my $database (sort keys %ids)
+	my $ids = Artery::SoakClient::ids(@WRITERS, SEQUENCER);
+	my %found;
+	$self->_nothing_left($wire);
+	$self->{found_at} = [now(), 0];
+	for my $database (sort keys %$ids)
 	{
 		$wire->ok('SELECT', $database);
 		my %scanned = map { $_ => 1 } $self->_scan($wire, $database);
-		my $size = $wire->ok('DBSIZE');
-		$self->_fault("database $database: DBSIZE $size, but SCAN finds " . keys %scanned) if $size != keys %scanned;
 		$self->_fault("database $database: a key that nobody wrote: " . unpack 'H*', substr $_, 0, 40)
-		  for grep { !$ids{$database}{$_} } sort keys %scanned;
-		my @keys = sort keys %{$ids{$database}};
+		  for grep { !$ids->{$database}{$_} } sort keys %scanned;
+		my @keys = sort keys %{$ids->{$database}};
 		my @values = map { $_->[1] } @{$wire->ok('MGET', @keys)};
-		my $there = 0;
+		my @timed = grep { $ids->{$database}{$_} =~ /^d/ } @keys;
+		my %deadline = map { $_ => $wire->ok('PEXPIRETIME', $_) } @timed;
 		for my $index (0 .. $#keys)
 		{
-			my $id = $ids{$database}{$keys[$index]};
+			my $key = $keys[$index];
+			my $id = $ids->{$database}{$key};
 			my $state = Artery::SoakLedger::state_of($values[$index]);
+			my $deadline = $deadline{$key};
+			if (defined $deadline)
+			{
+				# -2: it has expired since; -1: there is none
+				$state = $deadline == -2 ? '-' : $deadline == -1 ? $state : "$state\@$deadline" if $state ne '-';
+				next if $state eq '-';
+			}
 			$self->_fault("database $database: key $id is " . ($state eq '-' ? 'found by SCAN, not by MGET' : 'missed by SCAN'))
-			  if ($state eq '-') == exists $scanned{$keys[$index]};
+			  if ($state eq '-') == exists $scanned{$key};
 			$found{$id} = $state if $state ne '-';
 		}
+		$self->_size($wire, $database, [keys %scanned], scalar @timed);
 		$self->_range($wire, $database, \%scanned);
 	}
+	$self->{found_at}[1] = now();
 	$wire->close;
 	return \%found;
+}
+
+# _size -- DBSIZE is what SCAN finds; what has expired counts until somebody takes it away
+sub _size
+{
+	my ($self, $wire, $database, $scanned, $timed) = @_;
+	my $least = grep { !is_timed($_) } @$scanned;
+	my $size = $wire->ok('DBSIZE');
+	$self->_fault("database $database: DBSIZE $size, but SCAN finds $least and up to $timed with deadlines") if $size < $least || $size > $least + $timed;
+	return;
+}
+
+sub is_timed { return $_[0] =~ /^timed/ }
+
+# _nothing_left -- of clients that the crash has cut off
+sub _nothing_left
+{
+	my ($self, $wire) = @_;
+	my $info = $wire->info('everything');
+	for (['snapshots_open', 0], ['snapshot_pinned_bytes', 0], ['blocked_clients', 0], ['connected_clients', 1], ['pubsub_channels', 0])
+	{
+		my ($name, $want) = @$_;
+		my $is = $info->{$name} // 'missing';
+		$self->_fault("INFO after the crash: $name is $is, not $want") if $is ne $want;
+	}
+	return;
 }
 
 sub _fault { my ($self, $text) = @_; push @{$self->{faults}}, $text; return }
@@ -308,9 +392,10 @@ sub _range
 		$from = $reply->[1][0][1];
 		push @keys, map { $_->[1] } @{$reply->[1][1][1]};
 	}
-	my $text = join "\0\0", map { unpack 'H*', $_ } @keys;
+	# those with deadlines come and go
+	my $text = join "\0\0", map { unpack 'H*', $_ } grep { !is_timed($_) } @keys;
 	$self->_fault("database $database: RANGE does not list in order what SCAN finds")
-	  if $text ne join "\0\0", map { unpack 'H*', $_ } sort keys %$scanned;
+	  if $text ne join "\0\0", map { unpack 'H*', $_ } sort grep { !is_timed($_) } keys %$scanned;
 	return;
 }
 
