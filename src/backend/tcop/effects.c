@@ -1,11 +1,12 @@
 /*
- * effects.c -- what a command tells others once it is done: keyspace notifications,
- * invalidations (tracking.c), and messages published within EXEC.
+ * effects.c -- what a command tells others once it is done: keyspace notifications
+ * and invalidations (tracking.c).
  *
  * They are collected in private memory while the command runs, in the order of the
  * changes, forgotten when it begins anew, and sent when it has ended, with the
  * session's gate: so no subscriber learns of a write before it is durable, none
- * learns of one that did not happen, and of a transaction all at once.
+ * learns of one that did not happen, and of a transaction only once it is committed.
+ * EXEC sends them in portions, what its commands do themselves in between (multi.c).
  *
  * With notifications off and nobody tracking a change costs a load of this process'
  * own memory and two of a line that is seldom written.  A command that is no transaction and goes on for many
@@ -13,6 +14,7 @@
  */
 #include "common/c.h"
 #include "tcop/message.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
 
@@ -47,20 +49,20 @@ uint32		tcop__notify_wanted;
 static uint32 notify_where;		/* NOTIFY_KEYSPACE, NOTIFY_KEYEVENT */
 static char notify_setting[SETTING_VALUE_MAX];	/* that the two above were made from */
 
-/* Effect -- one of them, followed by its bytes (key; or channel and message), padded to 8 */
+/* Effect -- one of them, followed by the key, padded to 8 */
 typedef struct Effect
 {
-	enum { EFFECT_EVENT = 1, EFFECT_CHANGED = 2, EFFECT_MESSAGE = 4, EFFECT_FLUSHED = 8 } what;	/* the first two may go together */
-	const char *event;
+	enum { EFFECT_EVENT = 1, EFFECT_CHANGED = 2, EFFECT_FLUSHED = 4 } what;	/* the first two may go together */
 	uint32		db;
-	SubKind		kind;			/* of a message */
-	uint64		a_len;			/* key or channel */
-	uint64		b_len;			/* message */
+	const char *event;
+	uint64		key_len;
 } Effect;
 
 struct Effects
 {
 	uint8	   *data;
+	size_t		sent;
+	size_t		last;			/* the last one; len: none that the next could repeat */
 	size_t		len;
 	size_t		size;
 };
@@ -115,11 +117,11 @@ notify_turn(void)
 
 /* ---- collecting ---- */
 
-/* note -- room for one more, its bytes behind it. */
+/* note -- room for one more, its key behind it. */
 static void
-note(Session *s, const Effect *effect, const void *a, const void *b)
+note(Session *s, const Effect *effect, const void *key)
 {
-	size_t		need = AlignUp(sizeof(Effect) + effect->a_len + effect->b_len, 8);
+	size_t		need = AlignUp(sizeof(Effect) + effect->key_len, 8);
 	struct Effects *e = s->effects;
 	uint8	   *to;
 
@@ -136,38 +138,44 @@ note(Session *s, const Effect *effect, const void *a, const void *b)
 		e->data = realloc(e->data, e->size);
 		Verify(e->data != NULL);
 	}
+	e->last = e->len;
 	to = e->data + e->len;
 	memcpy(to, effect, sizeof(Effect));
 	to += sizeof(Effect);
-	if (effect->a_len > 0)
-		memcpy(to, a, effect->a_len);
-	if (effect->b_len > 0)
-		memcpy(to + effect->a_len, b, effect->b_len);
+	if (effect->key_len > 0)
+		memcpy(to, key, effect->key_len);
 	e->len += need;
+}
+
+/* repeated -- does the last effect say already that this key has changed? */
+static bool
+repeated(const struct Effects *e, const StoreKey *key)
+{
+	Effect		last;
+
+	if (e == NULL || e->last >= e->len)
+		return false;
+	memcpy(&last, e->data + e->last, sizeof(last));
+	return (last.what & EFFECT_CHANGED) != 0 && last.key_len == key->len &&
+		memcmp(e->data + e->last + sizeof(last), key->data, key->len) == 0;
 }
 
 void
 tcop__notify_note(Session *s, uint32 type, const char *event, const StoreKey *key)
 {
-	Effect		effect = {.event = event, .db = key->db, .a_len = key->len};
+	Effect		effect = {.event = event, .db = key->db, .key_len = key->len};
 
-	if ((tcop__notify_wanted & type) != 0 && sub_workers() != 0)
+	/* within EXEC somebody may listen by the time it is told: EXEC itself may SUBSCRIBE */
+	if ((tcop__notify_wanted & type) != 0 && (sub_workers() != 0 || tcop__multi_running(s)))
 		effect.what |= EFFECT_EVENT;
-	if ((type & (NOTIFY_NEW | NOTIFY_KEY_MISS)) == 0 && message_tracked())
+	/* who changes a key says so twice now and then: it is set, and it expires */
+	if ((type & (NOTIFY_NEW | NOTIFY_KEY_MISS)) == 0 && message_tracked() && !repeated(s->effects, key))
 		effect.what |= EFFECT_CHANGED;
 	if (effect.what == 0)
 		return;
-	note(s, &effect, key->data, NULL);
-	if (unlikely(s->effects->len > EFFECTS_SEND_BYTES) && !tcop__in_exec(s))
+	note(s, &effect, key->data);
+	if (unlikely(s->effects->len > EFFECTS_SEND_BYTES) && store_txn_in_use() == NULL)
 		tcop__effects_send(s);
-}
-
-void
-tcop__effects_message(Session *s, SubKind kind, const BytePart *channel, const BytePart *message)
-{
-	const Effect effect = {.what = EFFECT_MESSAGE, .kind = kind, .a_len = channel->len, .b_len = message->len};
-
-	note(s, &effect, channel->data, message->data);
 }
 
 void
@@ -176,7 +184,7 @@ tcop__effects_flushed(Session *s)
 	const Effect effect = {.what = EFFECT_FLUSHED};
 
 	if (message_tracked())
-		note(s, &effect, NULL, NULL);
+		note(s, &effect, NULL);
 }
 
 /* ---- sending ---- */
@@ -203,35 +211,45 @@ notify_publish(uint32 db, const char *event, const BytePart *key, Lsn gate)
 	}
 }
 
-static void
-send_all(const struct Effects *e, uint64 writer, Lsn gate)
+size_t
+tcop__effects_noted(Session *s)
 {
-	for (size_t at = 0; at < e->len;)
-	{
-		const uint8 *bytes = e->data + at + sizeof(Effect);
-		Effect		effect;
-		BytePart	a;
-		BytePart	b;
+	struct Effects *e = s->effects;
 
-		memcpy(&effect, e->data + at, sizeof(effect));
-		a = (BytePart) {bytes, effect.a_len};
-		b = (BytePart) {bytes + effect.a_len, effect.b_len};
+	if (e == NULL)
+		return 0;
+	e->last = e->len;			/* what comes next is told by itself: something else may happen in between */
+	return e->len;
+}
+
+void
+tcop__effects_send_upto(Session *s, size_t end)
+{
+	struct Effects *e = s->effects;
+
+	if (e == NULL)
+		return;
+	while (e->sent < end)
+	{
+		Effect		effect;
+		BytePart	key;
+
+		memcpy(&effect, e->data + e->sent, sizeof(effect));
+		key = (BytePart) {e->data + e->sent + sizeof(effect), effect.key_len};
 		if ((effect.what & EFFECT_EVENT) != 0)
-			notify_publish(effect.db, effect.event, &a, gate);
+			notify_publish(effect.db, effect.event, &key, s->gate);
 		if ((effect.what & EFFECT_CHANGED) != 0)
-			tracking_publish(&a, writer, gate);
-		if ((effect.what & EFFECT_MESSAGE) != 0)
-			message_publish(effect.kind, &a, &b, gate);
+			tracking_publish(&key, s->id, s->gate);
 		if ((effect.what & EFFECT_FLUSHED) != 0)
-			tracking_publish_all(gate);
-		at += AlignUp(sizeof(Effect) + effect.a_len + effect.b_len, 8);
+			tracking_publish_all(s->gate);
+		e->sent += AlignUp(sizeof(Effect) + effect.key_len, 8);
 	}
 }
 
 void
 tcop__effects_send(Session *s)
 {
-	send_all(s->effects, s->id, s->gate);
+	tcop__effects_send_upto(s, tcop__effects_noted(s));
 	tcop__effects_drop(s);
 }
 
@@ -243,7 +261,7 @@ tcop__effects_drop(Session *s)
 	if (e == NULL)
 		return;
 	s->effects = NULL;
-	e->len = 0;
+	e->sent = e->last = e->len = 0;
 	if (spare == NULL && e->size <= EFFECTS_KEEP_BYTES)
 	{
 		spare = e;

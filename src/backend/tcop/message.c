@@ -199,15 +199,6 @@ receivers(uint64 workers, SubKind kind, const BytePart *channel, uint64 *each)
 }
 
 uint64
-message_receivers(SubKind kind, const BytePart *channel)
-{
-	uint64		each[BUS_RECEIVERS_MAX];
-	uint64		workers = sub_workers();
-
-	return workers == 0 ? 0 : receivers(workers, kind, channel, each);
-}
-
-uint64
 message_publish(SubKind kind, const BytePart *channel, const BytePart *message, Lsn gate)
 {
 	uint64		each[BUS_RECEIVERS_MAX];

@@ -13,6 +13,7 @@
 #include "common/c.h"
 #include "storage/ipc/segment.h"
 #include "tcop/message.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 #include "utils/clock.h"
 
@@ -42,7 +43,7 @@ told_others(void)
 TcopResult
 tcop__monitor(Session *s)
 {
-	if (tcop__in_exec(s))
+	if (tcop__multi_running(s))
 	{
 		reply_error(&s->out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
 		return TCOP_DONE;

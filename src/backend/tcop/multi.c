@@ -12,11 +12,19 @@
  * its own place in the Multi.  What it answers an error stays in EXEC's reply, and
  * the others run all the same.
  *
- * Has something that they were shown changed when all have run, everything begins
- * anew, with the session's choices as they were (Choices).  What a command does to
- * the connection or the server is then done twice: all such commands set something
- * and do it again to the same effect.  What it tells others (effects.c) is told
- * when the transaction has been committed, once.
+ * Two passes.  In the first the commands on keys run, in the transaction.  Has
+ * something that they were shown changed when all have run, everything begins anew.
+ * Commands on the connection or the server (SUBSCRIBE, PUBLISH, CLIENT, CONFIG ...:
+ * runs_after) are left out, for what they do cannot be taken back: they run in the
+ * second pass, when the transaction has been committed, each in its place and once;
+ * of an EXEC that answers nil or an error, none.  Their replies are put in between
+ * those of the first pass, and what the commands before them have to tell others
+ * (effects.c) is sent first: so they find all as if everything had run in one go.
+ * What later commands on keys depend on runs in the first pass, and can be taken
+ * back (Choices): SELECT, HELLO.
+ *
+ * Messages for the connection itself, which it has subscribed to, follow EXEC's
+ * reply (message.c).
  *
  * WATCH notes each key's version.  At EXEC they become the transaction's: it fails,
  * and EXEC answers nil, when one is not the key's version any more; expiry changes
@@ -47,7 +55,15 @@ typedef struct Queued
 {
 	const Command *command;
 	uint32		argc;
+	bool		after;			/* runs in the second pass */
 	bool		failed;			/* has answered an error */
+	bool		pushed;			/* its reply is a push */
+	uint8		proto;			/* to answer in, and ... */
+	uint32		db;				/* ... database that was chosen, when it had its turn in the first pass */
+	uint32		versions;		/* of its reply, that the commit tells */
+	uint64		reply_len;
+	size_t		effects;		/* what had been noted behind it */
+	uint64		took_ticks;
 	BytePart	argv[];
 } Queued;
 
@@ -65,11 +81,8 @@ typedef struct Choices
 {
 	uint32		db;
 	bool		authenticated;
-	uint8		durability;
-	uint8		next_durability;
-	bool		next_armed;
-	uint8		reply_mode;
 	uint8		proto;
+	ClientText	texts;			/* if HELLO is queued, which may set the name */
 } Choices;
 
 struct Multi
@@ -84,6 +97,9 @@ struct Multi
 	Watched   **watched;
 	uint64		words;			/* of queued commands with CMD_DENYOOM */
 	uint64		bytes;			/* of memory for all this */
+	uint32		after_count;	/* queued commands for the second pass */
+	bool		says_hello;		/* HELLO is queued */
+	bool		says_caching;	/* CLIENT CACHING is */
 
 	/* EXEC */
 	bool		running;
@@ -96,6 +112,14 @@ struct Multi
 	bool		failed;			/* an assertion does not hold: go to the end at once */
 	uint64		tally[STATS_PLAIN];	/* what the commands have counted, until it is known to stay */
 	Choices		choices;
+
+	/* second pass */
+	bool		committed;
+	bool		tracks_anew;	/* CLIENT TRACKING has run: what the first pass has read may not have been remembered */
+	uint64		body_start;		/* out.appended at the first reply */
+	Output		body;			/* replies of the first pass, if others are to be put in between */
+	uint32		db;				/* chosen at the end, with ... */
+	uint8		proto;			/* ... this protocol */
 };
 
 /* ---- memory ---- */
@@ -156,6 +180,7 @@ tcop__multi_drop(Session *s)
 	for (uint32 i = 0; i < m->count; i++)
 		free(m->queue[i]);
 	free(m->queue);
+	output_free(&m->body);
 	watched_drop(m);
 	free(m->watched);
 	free(m);
@@ -187,6 +212,14 @@ is_assertion(const Command *c)
 {
 	return c->run == tcop__assert_exists || c->run == tcop__assert_absent || c->run == tcop__assert_version ||
 		c->run == tcop__assert_empty;
+}
+
+/* runs_after -- on the connection or the server, not on keys: when the transaction has been committed. */
+static bool
+runs_after(const Command *c)
+{
+	return (c->flags & (CMD_READONLY | CMD_WRITE)) == 0 && c->run != tcop__select && c->run != tcop__hello &&
+		c->run != tcop__echo && c->run != tcop__debug;
 }
 
 /* may_be_queued -- else the error is answered. */
@@ -225,6 +258,7 @@ queue(Session *s, struct Multi *m)
 	Verify(q != NULL);
 	q->command = s->command;
 	q->argc = s->argc;
+	q->after = runs_after(s->command);
 	q->failed = false;
 	to = (uint8 *) &q->argv[s->argc];
 	for (uint32 i = 0; i < s->argc; i++)
@@ -239,6 +273,9 @@ queue(Session *s, struct Multi *m)
 	m->bytes += size;
 	if ((s->command->flags & CMD_DENYOOM) != 0)
 		m->words += s->argc;
+	m->after_count += q->after;
+	m->says_hello |= s->command->run == tcop__hello;
+	m->says_caching |= s->command->run == tcop__client_caching;
 	return true;
 }
 
@@ -409,21 +446,27 @@ tcop__unwatch(Session *s)
 
 /* ---- EXEC ---- */
 static void
-choices_keep(const Session *s, Choices *c)
+choices_keep(Session *s, struct Multi *m)
 {
-	*c = (Choices) {s->db, s->authenticated, s->durability, s->next_durability, s->next_armed, s->reply_mode, s->out.proto};
+	Choices    *c = &m->choices;
+
+	c->db = s->db;
+	c->authenticated = s->authenticated;
+	c->proto = s->out.proto;
+	if (m->says_hello)
+		Verify(client_text_read(s->entry, s->id, &c->texts));	/* ours to write */
 }
 
 static void
-choices_restore(Session *s, const Choices *c)
+choices_restore(Session *s, const struct Multi *m)
 {
+	const Choices *c = &m->choices;
+
 	s->db = c->db;
 	s->authenticated = c->authenticated;
-	s->durability = c->durability;
-	s->next_durability = c->next_durability;
-	s->next_armed = c->next_armed;
-	s->reply_mode = c->reply_mode;
 	s->out.proto = c->proto;
+	if (m->says_hello)
+		client_text_write(s->entry, &c->texts);
 }
 
 /* begin -- the first command is to run next, and nothing has been answered. */
@@ -435,39 +478,64 @@ begin(Session *s, struct Multi *m)
 	m->failed = false;
 	memset(m->tally, 0, sizeof(m->tally));
 	reply_array(&s->out, m->count);
+	m->body_start = s->out.appended;
 }
 
 static void
 start(Session *s, struct Multi *m)
 {
 	m->running = true;
-	choices_keep(s, &m->choices);
+	choices_keep(s, m);
 	s->txn = store_txn_create();
 	for (uint32 i = 0; i < m->watched_count; i++)
 		store_txn_watch(s->txn, &m->watched[i]->key, m->watched[i]->version, m->watched[i]->existed);
 	begin(s, m);
 }
 
-/* run_in_its_place -- the queued command, with the session as if it had come by itself. */
-static TcopResult
-run_in_its_place(Session *s, struct Multi *m, const Queued *q)
+/* Own -- what of the session is EXEC's own, while a queued command's stands there */
+typedef struct Own
 {
-	const Command *command = s->command;
-	const BytePart *argv = s->argv;
-	uint32		argc = s->argc;
-	uint64		out_start = s->out_start;
-	uint64		out_errors = s->out_errors;
-	TcopResult	result;
+	const Command *command;
+	const BytePart *argv;
+	uint32		argc;
+	uint64		out_start;
+	uint64		out_errors;
+} Own;
+
+static Own
+put_in(Session *s, const struct Multi *m, const Queued *q)
+{
+	const Own	own = {s->command, s->argv, s->argc, s->out_start, s->out_errors};
 
 	s->command = q->command;
 	s->argv = q->argv;
 	s->argc = q->argc;
 	s->out_start = m->out_start;
 	s->out_errors = m->out_errors;
+	return own;
+}
+
+static void
+put_back(Session *s, const Own *own)
+{
+	s->command = own->command;
+	s->argv = own->argv;
+	s->argc = own->argc;
+	s->out_start = own->out_start;
+	s->out_errors = own->out_errors;
+}
+
+/* run_in_its_place -- the queued command, with the session as if it had come by itself. */
+static TcopResult
+run_in_its_place(Session *s, struct Multi *m, const Queued *q)
+{
+	const Own	own = put_in(s, m, q);
+	TcopResult	result;
+
 	if (unlikely(s->tracking != NULL))
-		tracking_before(s);
+		tracking_before(s, m->says_caching);
 	store_txn_use(s->txn);
-	stats_tally = m->tally;
+	stats_tally = m->committed ? NULL : m->tally;
 	result = q->command->run(s);
 	if (result == TCOP_WAIT)
 	{
@@ -477,21 +545,14 @@ run_in_its_place(Session *s, struct Multi *m, const Queued *q)
 	}
 	stats_tally = NULL;
 	store_txn_use(NULL);
-	if (result == TCOP_DONE)
-		tcop__account_queued(s, m->begun_ticks);
-	s->command = command;
-	s->argv = argv;
-	s->argc = argc;
-	s->out_start = out_start;
-	s->out_errors = out_errors;
+	put_back(s, &own);
 	return result;
 }
 
-/* run_next -- one queued command, or what is left of it. */
+/* run_queued -- one queued command, or what is left of it. */
 static TcopResult
-run_next(Session *s, struct Multi *m)
+run_queued(Session *s, struct Multi *m, Queued *q)
 {
-	Queued	   *q = m->queue[m->next];
 	TcopResult	result;
 
 	if (!m->begun)
@@ -503,14 +564,19 @@ run_next(Session *s, struct Multi *m)
 		m->begun_ticks = clock_ticks();
 		s->step = 0;
 		s->count = 0;
+		s->push_reply = false;
 	}
 	tcop__account(q->command);
 	result = run_in_its_place(s, m, q);
 	if (result != TCOP_DONE)
 		return result;
+	q->took_ticks = clock_ticks() - m->begun_ticks;
 	q->failed = s->out.errors != m->out_errors;
 	if (q->failed)
 		s->pending_count = m->pending_count;
+	q->pushed = s->push_reply;
+	q->reply_len = s->out.appended - m->out_start;
+	q->versions = s->pending_count - m->pending_count;
 	if (s->state != NULL)
 		tcop__state_drop(s);
 	if (s->keep != NULL)
@@ -518,6 +584,21 @@ run_next(Session *s, struct Multi *m)
 	if (output_pending(&s->out) > (uint64) set_client_output_buffer_limit)
 		s->out.overflow = true;
 	m->begun = false;
+	return TCOP_DONE;
+}
+
+/* run_next -- the turn of a queued command in the first pass. */
+static TcopResult
+run_next(Session *s, struct Multi *m)
+{
+	Queued	   *q = m->queue[m->next];
+	TcopResult	result = q->after ? TCOP_DONE : run_queued(s, m, q);
+
+	if (result != TCOP_DONE)
+		return result;
+	q->db = s->db;
+	q->proto = s->out.proto;
+	q->effects = tcop__effects_noted(s);
 	m->next++;
 	return TCOP_DONE;
 }
@@ -536,7 +617,7 @@ static TcopResult
 end_with(Session *s, const char *error)
 {
 	if (s->multi->running)
-		choices_restore(s, &s->multi->choices);
+		choices_restore(s, s->multi);
 	output_cut(&s->out, s->out_start);
 	tcop__effects_drop(s);
 	if (error != NULL)
@@ -553,7 +634,7 @@ end_with(Session *s, const char *error)
 static TcopResult
 refused(Session *s)
 {
-	choices_restore(s, &s->multi->choices);
+	choices_restore(s, s->multi);
 	return end(s);
 }
 
@@ -596,23 +677,114 @@ tcop__multi_break(Session *s)
 	s->multi->failed = true;
 }
 
-/* committed -- the account of the commands that have run. */
+/* run_after -- the turn of a queued command in the second pass. */
 static TcopResult
-committed(Session *s, const struct Multi *m)
+run_after(Session *s, struct Multi *m, Queued *q)
 {
+	TcopResult	result;
+
+	if (!m->begun)
+		tcop__effects_send_upto(s, q->effects);
+	result = run_queued(s, m, q);
+	if (result == TCOP_DONE && q->command->run == tcop__client_tracking)
+		m->tracks_anew = true;
+	return result;
+}
+
+/* told -- a queued command is over: who else is to know it. */
+static void
+told(Session *s, const struct Multi *m, const Queued *q)
+{
+	bool		late = m->tracks_anew && s->tracking != NULL && !q->after;
+
+	stats_add(STAT_COMMAND_CALLS + q->command->index, 1);
+	if (q->failed)
+		stats_add(STAT_COMMAND_FAILED + q->command->index, 1);
+	if (message_watched())
+		tcop__monitor_feed(s, q->command, q->argv, q->argc);
+	if (unlikely(tcop__account_is_slow(q->took_ticks) || late))
+	{
+		const Own	own = put_in(s, m, q);
+
+		if (tcop__account_is_slow(q->took_ticks))
+			tcop__account_slow(s, q->took_ticks);
+		if (late)
+			tracking_too_late(s);
+		put_back(s, &own);
+	}
+}
+
+/* keep_pushes -- EXEC is not to be answered: what remains are replies that are pushes (SUBSCRIBE). */
+static void
+keep_pushes(Session *s, struct Multi *m)
+{
+	output_split(&s->out, m->body_start, &m->body);
+	output_cut(&s->out, s->out_start);
 	for (uint32 i = 0; i < m->count; i++)
 	{
-		stats_add(STAT_COMMAND_CALLS + m->queue[i]->command->index, 1);
-		if (message_watched())
-			tcop__monitor_feed(s, m->queue[i]->command, m->queue[i]->argv, m->queue[i]->argc);
-		if (m->queue[i]->failed)
-			stats_add(STAT_COMMAND_FAILED + m->queue[i]->command->index, 1);
+		const Queued *q = m->queue[i];
+
+		if (q->pushed)
+			output_move(&s->out, &m->body, q->reply_len);
+		else
+			output_consume(&m->body, q->reply_len);
+		s->push_reply |= q->pushed;
 	}
+}
+
+/* second_pass -- what is left of it, within the bounds of one run. */
+static TcopResult
+second_pass(Session *s, struct Multi *m)
+{
+	uint64		start = s->out.appended;
+
+	for (uint32 done = 0; m->next < m->count; done++)
+	{
+		Queued	   *q = m->queue[m->next];
+		TcopResult	result;
+
+		if (done == COMMANDS_PER_RUN || s->out.appended - start > TCOP_COPY_PER_RUN)
+			return TCOP_AGAIN;
+		s->db = q->db;
+		s->out.proto = q->proto;
+		if (!q->after)
+			output_move(&s->out, &m->body, m->after_count > 0 ? q->reply_len : 0);
+		else if ((result = run_after(s, m, q)) != TCOP_DONE)
+			return result;
+		told(s, m, q);
+		m->next++;
+	}
+	tcop__account(s->command);
+	s->push_reply = false;
+	if (tcop__reply_unwanted(s))
+		keep_pushes(s, m);
+	s->db = m->db;
+	s->out.proto = m->proto;
+	s->out_errors = s->out.errors;	/* EXEC itself has not failed */
+	return end(s);
+}
+
+/* committed -- the transaction is over, the second pass begins. */
+static TcopResult
+committed(Session *s, struct Multi *m, Lsn version)
+{
+	char		digits[NUMBER_TEXT_MAX];
+	uint32		more = number_format(digits, (int64) version) - 1;	/* where one digit stood */
+
+	s->out_errors = s->out.errors;	/* the transaction has not failed */
+	tcop__txn_end(s);
+	m->committed = true;
+	m->next = 0;
 	for (int i = 0; i < STATS_PLAIN; i++)
 		if (m->tally[i] > 0)
 			stats_add(i, m->tally[i]);
-	s->out_errors = s->out.errors;	/* EXEC itself has not failed */
-	return end(s);
+	m->db = s->db;
+	m->proto = s->out.proto;
+	for (uint32 i = 0; i < m->count && version != LSN_NONE; i++)
+		m->queue[i]->reply_len += m->queue[i]->versions * more;
+	if (m->after_count > 0)
+		output_split(&s->out, m->body_start, &m->body);
+	return second_pass(s, m);
 }
 
 typedef enum RunAll
@@ -666,6 +838,8 @@ tcop__exec(Session *s)
 		reply_error(&s->out, "ERR EXEC without MULTI");
 		return TCOP_DONE;
 	}
+	if (m->committed)
+		return second_pass(s, m);
 	if (!m->running)
 	{
 		if (m->refused)
@@ -699,13 +873,13 @@ tcop__exec(Session *s)
 				break;
 			case ALL_RUN:
 				if (tcop__commit(s, &out, &result, &again))
-					return out.broken ? end_with(s, NULL) : committed(s, m);
+					return out.broken ? end_with(s, NULL) : committed(s, m, out.version);
 				break;
 		}
 		if (!again)
 			return result == TCOP_DONE ? refused(s) : result;	/* or parked: next time the commit alone */
 		tcop__txn_again(s);
-		choices_restore(s, &m->choices);
+		choices_restore(s, m);
 		begin(s, m);
 	}
 	return tcop__txn_later(s);

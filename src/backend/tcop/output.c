@@ -108,7 +108,7 @@ chain_insert(Output *o, OutChunk *before, OutChunk *c)
 }
 
 static void
-chain_remove(Output *o, OutChunk *c)
+chain_unlink(Output *o, OutChunk *c)
 {
 	if (c->prev != NULL)
 		c->prev->next = c->next;
@@ -119,6 +119,12 @@ chain_remove(Output *o, OutChunk *c)
 	else
 		o->tail = c->prev;
 	o->chunks--;
+}
+
+static void
+chain_remove(Output *o, OutChunk *c)
+{
+	chain_unlink(o, c);
 	chunk_free(c);
 }
 
@@ -261,6 +267,59 @@ output_splice(Output *o, Output *from)
 		o->appended += output_pending(from);
 	}
 	memset(from, 0, sizeof(*from));
+}
+
+void
+output_split(Output *o, uint64 at, Output *to)
+{
+	uint64		left = o->appended - at;
+
+	memset(to, 0, sizeof(*to));
+	to->proto = o->proto;
+	to->appended = left;
+	o->appended = at;
+	while (left > 0)
+	{
+		OutChunk   *t = o->tail;
+		uint32		have = t->end - t->start;
+		OutChunk   *c = t;
+
+		if (have == 0)
+		{
+			chain_remove(o, t);
+			continue;
+		}
+		if (have > left)		/* the last: its front stays, and may be the place that output_begin returned */
+		{
+			c = chunk_new(t->size);
+			memcpy(c->data, t->data + t->end - left, left);
+			c->end = (uint32) left;
+			t->end -= (uint32) left;
+			have = (uint32) left;
+		}
+		else
+			chain_unlink(o, t);
+		if (to->head == NULL)
+			chain_append(to, c);
+		else
+			chain_insert(to, to->head, c);
+		left -= have;
+	}
+}
+
+void
+output_move(Output *o, Output *from, uint64 len)
+{
+	Verify(len <= output_pending(from));
+	while (len > 0)
+	{
+		OutChunk   *h = from->head;
+		uint64		n = Min(len, (uint64) (h->end - h->start));
+
+		output_append(o, h->data + h->start, n);
+		output_consume(from, n);
+		len -= n;
+	}
 }
 
 void

@@ -22,6 +22,7 @@
 #include "storage/ipc/epoch.h"
 #include "storage/mem/heap.h"
 #include "tcop/message.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 #include "utils/settings.h"
 
@@ -535,9 +536,15 @@ tcop__psubscribe(Session *s)
 	return run_subscribe(s, SUB_PATTERN);
 }
 
+/* tcop__ssubscribe -- the one of the three that Redis does not let into a transaction. */
 TcopResult
 tcop__ssubscribe(Session *s)
 {
+	if (tcop__multi_running(s))
+	{
+		reply_error(&s->out, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+		return TCOP_DONE;
+	}
 	return run_subscribe(s, SUB_SHARD);
 }
 
@@ -578,30 +585,23 @@ pubsub_allows(Session *s, const Command *c)
 /* ---- PUBLISH ---- */
 
 /*
- * publish -- outside a transaction the message leaves at once; what the connection
- * has written before, under a policy that promises something, must be durable
- * first: who hears of it may go and look.  Within EXEC it goes when EXEC is done.
+ * publish -- what the connection has written before, under a policy that promises
+ * something, must be durable first: who hears of it may go and look.  Within EXEC that
+ * goes for what the transaction has written and was shown, whatever the policy is.
  */
 static TcopResult
 publish(Session *s, SubKind kind)
 {
-	const BytePart *channel = &s->argv[1];
-	const BytePart *message = &s->argv[2];
-	uint8		policy = session_policy(s);
+	Lsn			gate = session_policy(s) <= DURABILITY_GROUP ? s->last_write_lsn : LSN_NONE;
 
-	if (tcop__in_exec(s))
-	{
-		tcop__effects_message(s, kind, channel, message);
-		reply_int(&s->out, (int64) message_receivers(kind, channel));
-		return TCOP_DONE;
-	}
 	if (unlikely(message_congested()))
 	{
 		s->deadline_us = tcop_now_us + WAIT_STEP_US;
 		return TCOP_LATER;
 	}
-	reply_int(&s->out, (int64) message_publish(kind, channel, message,
-											   policy <= DURABILITY_GROUP ? s->last_write_lsn : LSN_NONE));
+	if (tcop__multi_running(s))
+		gate = Max(gate, s->gate);
+	reply_int(&s->out, (int64) message_publish(kind, &s->argv[1], &s->argv[2], gate));
 	return TCOP_DONE;
 }
 

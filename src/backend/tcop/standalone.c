@@ -7,6 +7,7 @@
 
 #include "access/wal/wal.h"
 #include "common/version.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 
 #define LOLWUT_ROWS 8
@@ -38,7 +39,7 @@ tcop__wait(Session *s)
 		return TCOP_DONE;
 	}
 	if (replicas <= 0 || (s->step == 1 && s->deadline_us != 0 && tcop_now_us >= s->deadline_us) ||
-		store_txn_in_use() != NULL)
+		tcop__multi_running(s))
 	{
 		reply_int(&s->out, 0);
 		return TCOP_DONE;

@@ -180,13 +180,16 @@ tcop_region_init(void *region)
 	slowlog_init(region);
 }
 
-void
-tcop__account_queued(Session *s, uint64 begun_ticks)
+bool
+tcop__account_is_slow(uint64 took_ticks)
 {
-	uint64		took = clock_ticks() - begun_ticks;
+	return unlikely(took_ticks >= account_slow_ticks);
+}
 
-	if (unlikely(took >= account_slow_ticks))
-		account_slow(s, s->command, clock_ticks_ns(took));
+void
+tcop__account_slow(Session *s, uint64 took_ticks)
+{
+	account_slow(s, s->command, clock_ticks_ns(took_ticks));
 }
 
 void
@@ -267,6 +270,15 @@ error_loading(Session *s, const Command *c)
 	return true;
 }
 
+/* touches_keys -- reads or writes them, or tells others: the command, or what EXEC would run. */
+static bool
+touches_keys(const Session *s, const Command *c)
+{
+	const uint32 flags = CMD_READONLY | CMD_WRITE | CMD_MAY_REPLICATE;
+
+	return (c->flags & flags) != 0 || (c->run == tcop__exec && tcop__multi_has(s, flags));
+}
+
 /* command_begin -- find (unless c is it already) and check it; false: an error has been answered. */
 static bool
 command_begin(Session *s, const Command *c)
@@ -300,30 +312,36 @@ command_begin(Session *s, const Command *c)
 		reply_error(&s->out, "ERR '%s' cannot run here: a snapshot is open, it is for reading; SNAPSHOT CLOSE comes first", c->name);
 	else if (unlikely(s->pubsub != NULL) && !pubsub_allows(s, c))
 		;
+	else if (unlikely(s->monitor) && touches_keys(s, c))
+		reply_error(&s->out, "ERR Replica can't interact with the keyspace");	/* what Redis calls a client in MONITOR, too */
 	else if (likely(!error_loading(s, c)))
 		return true;
 	stats_add(STAT_COMMAND_REJECTED + c->index, 1);
 	return false;
 }
 
+bool
+tcop__reply_unwanted(const Session *s)
+{
+	return s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP;
+}
+
 /* reply_dropped -- CLIENT REPLY: true if the reply is not to be sent. */
 static bool
 reply_dropped(Session *s)
 {
-	if (s->push_reply)
-		return false;
 	switch (s->reply_mode)
 	{
 		case REPLY_ON:
 			return false;
 		case REPLY_OFF:
-			return true;
+			return !s->push_reply;
 		case REPLY_SKIP_NEXT:
 			s->reply_mode = REPLY_SKIP;
 			return false;
 		default:
 			s->reply_mode = REPLY_ON;
-			return true;
+			return !s->push_reply;
 	}
 }
 
@@ -502,7 +520,7 @@ tcop_run(Session *s, const TcopRequest *request)
 			return TCOP_DONE;
 	}
 	if (unlikely(s->tracking != NULL))
-		tracking_before(s);
+		tracking_before(s, false);
 	store_use_snapshot(s->snapshot);
 	result = s->command->run(s);
 	store_use_snapshot(NULL);	/* nobody else's reading, and not what net does */
@@ -521,10 +539,14 @@ tcop_run(Session *s, const TcopRequest *request)
 void
 tcop_cancel(Session *s)
 {
+	bool		happened = s->txn == NULL;	/* what it has written so far */
+
 	if (s->state != NULL)
 		tcop__state_drop(s);
-	if (s->txn != NULL)
+	if (!happened)
 		txn_drop(s);
+	if (s->effects != NULL && happened)
+		tcop__effects_send(s);
 	tcop__effects_drop(s);
 	if (s->keep != NULL)
 		keep_drop(s);

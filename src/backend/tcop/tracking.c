@@ -23,6 +23,7 @@
  *   - What does not fit is told, not forgotten: a table that is full, or a key with
  *     too many readers, invalidates what it drops.
  * Too much is told now and then (slots are shared, clients have gone): harmless.
+ * What is read in a snapshot is no copy of the present, and is not remembered.
  *
  * Invalidations have the gate of the command that caused them, like notifications,
  * and follow the reply of a command that is under way.
@@ -420,20 +421,41 @@ remember(Session *s, const BytePart *key)
 	tell_figures();
 }
 
-void
-tracking_before(Session *s)
+/* keys_read -- 'what' with each key that the session's command reads by name and its client is to be told of. */
+static void
+keys_read(Session *s, bool opted, void (*what)(Session *s, const BytePart *key))
 {
 	const Tracking *t = s->tracking;
 	const Command *c = s->command;
 	uint32		last;
 
-	if (t->bcast || (c->flags & CMD_READONLY) == 0 || c->first_key <= 0 ||
-		(t->optin && !t->caching) || (t->optout && t->caching))
+	if (t->bcast || (c->flags & CMD_READONLY) == 0 || c->first_key <= 0 || s->snapshot != NULL ||
+		(t->optin && !opted) || (t->optout && opted))
 		return;
 	last = c->last_key >= 0 ? (uint32) c->last_key : s->argc - (uint32) -c->last_key;
 	for (uint32 i = (uint32) c->first_key; i <= last && i < s->argc; i += (uint32) Max(c->key_step, 1))
 		if (s->argv[i].len <= KEY_USER_MAX)
-			remember(s, &s->argv[i]);
+			what(s, &s->argv[i]);
+}
+
+void
+tracking_before(Session *s, bool caching_follows)
+{
+	const Tracking *t = s->tracking;
+
+	keys_read(s, caching_follows ? t->optin : t->caching, remember);
+}
+
+static void
+tell_it(Session *s, const BytePart *key)
+{
+	tell(s, key, LSN_NONE);
+}
+
+void
+tracking_too_late(Session *s)
+{
+	keys_read(s, s->tracking->caching, tell_it);
 }
 
 void

@@ -17,6 +17,7 @@
 
 #include "access/store/checkpoint.h"
 #include "access/wal/wal_feed.h"
+#include "tcop/multi.h"
 #include "tcop/tcop_internal.h"
 
 TcopResult
@@ -133,7 +134,7 @@ tcop__wal_wait(Session *s)
 		s->step = 1;
 	}
 	reached = wal_flushed_lsn() >= lsn;
-	if (!reached && store_txn_in_use() == NULL && (s->deadline_us == 0 || tcop_now_us < s->deadline_us))
+	if (!reached && !tcop__multi_running(s) && (s->deadline_us == 0 || tcop_now_us < s->deadline_us))
 	{
 		s->wait_lsn = lsn;
 		return TCOP_WAIT;

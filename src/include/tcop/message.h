@@ -57,8 +57,6 @@ extern Bus *message_bus;
 
 /* message_publish -- to all who have subscribed; returns how many clients that is, over all workers.  Outside an epoch. */
 extern uint64 message_publish(SubKind kind, const BytePart *channel, const BytePart *message, Lsn gate);
-/* message_receivers -- how many message_publish would reach now. */
-extern uint64 message_receivers(SubKind kind, const BytePart *channel);
 /* message_congested -- does so much stand in the queue of a worker that hears this channel that it is better to wait a moment? */
 extern bool message_congested(void);
 
@@ -118,8 +116,10 @@ extern void tracking_publish_all(Lsn gate);	/* every key may have */
 extern uint64 tracking_deliver(const BytePart *key, uint64 writer, Lsn gate);
 extern uint64 tracking_deliver_all(Lsn gate);
 extern void tracking_redirected(const BusMessage *m);
-/* tracking_before -- a session that tracks is about to run its command, for the first time or again; tracking_after -- it is done. */
-extern void tracking_before(Session *s);
+/* tracking_before -- a session that tracks is about to run its command, for the first time or again; perhaps CLIENT CACHING counts for it.  tracking_after -- it is done. */
+extern void tracking_before(Session *s, bool caching_follows);
+/* tracking_too_late -- a session that tracks has run its command already: what it has read may be out of date, and it is told so. */
+extern void tracking_too_late(Session *s);
 extern void tracking_after(Session *s);
 extern void tracking_turn(void);			/* once per turn */
 extern void tracking_drop(Session *s);
@@ -128,8 +128,6 @@ extern void tracking_lost(void);
 /* effects.c */
 /* tcop__effects_flushed -- every key may have changed: told when the command is done. */
 extern void tcop__effects_flushed(Session *s);
-/* tcop__effects_message -- a message that is to be published when the command is done. */
-extern void tcop__effects_message(Session *s, SubKind kind, const BytePart *channel, const BytePart *message);
 /* notify_publish -- a keyspace event, to __keyspace@ and __keyevent@ as the setting says. */
 extern void notify_publish(uint32 db, const char *event, const BytePart *key, Lsn gate);
 extern void notify_turn(void);			/* once per turn: the setting may have changed */

@@ -101,6 +101,10 @@ output_trim(Output *o)
 }
 /* output_splice -- appends the whole of 'from', which is empty afterwards. */
 extern void output_splice(Output *o, Output *from);
+/* output_split -- what was appended behind position 'at', which is not the front of its chunk, moves to 'to'. */
+extern void output_split(Output *o, uint64 at, Output *to);
+/* output_move -- the first 'len' bytes of 'from' are appended to 'o'. */
+extern void output_move(Output *o, Output *from, uint64 len);
 /* output_cut -- takes back what was appended behind position 'appended'. */
 extern void output_cut(Output *o, uint64 appended);
 /* output_copy_tail -- copies what was appended behind position 'from'; all of it is there still. */

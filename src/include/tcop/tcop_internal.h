@@ -130,7 +130,7 @@ extern void tcop__reply_version(Session *s, Lsn version);
 extern void tcop__patch_versions(Session *s, Lsn version);
 
 /*
- * Effects: what a command tells others (notifications, messages, invalidations).
+ * Effects: what a command tells others (notifications, invalidations).
  * They are collected while it runs, forgotten when it begins anew or fails, and
  * sent when it is done, each gated like the command's own reply (effects.c).
  *
@@ -156,14 +156,12 @@ tcop__notify(Session *s, uint32 type, const char *event, const StoreKey *key)
 }
 
 extern void tcop__effects_send(Session *s);		/* the command is done: command_end */
-extern void tcop__effects_drop(Session *s);		/* it begins anew, or the connection goes */
-/* tcop__in_exec -- does this command run as a part of a transaction, so that nothing of it has happened before the commit? */
-static inline bool
-tcop__in_exec(const Session *s)
-{
-	(void) s;
-	return store_txn_in_use() != NULL;
-}
+extern void tcop__effects_drop(Session *s);		/* it begins anew */
+/* tcop__effects_noted -- how much has been collected; tcop__effects_send_upto -- sends so much of it, of which some may have been sent already. */
+extern size_t tcop__effects_noted(Session *s);
+extern void tcop__effects_send_upto(Session *s, size_t end);
+/* tcop__reply_unwanted -- CLIENT REPLY: will the reply of the command that runs not be sent?  But pushes are. */
+extern bool tcop__reply_unwanted(const Session *s);
 
 /* tcop__state -- 'size' zeroed bytes that last until the command is done; then 'state_free', or free() if that is NULL, gives them back. */
 extern void *tcop__state(Session *s, size_t size, void (*state_free)(void *state));
@@ -221,8 +219,9 @@ extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
 /* tcop__account -- from now on time goes to this command, until another one or the end of the run. */
 extern void tcop__account(const Command *c);
-/* tcop__account_queued -- a command of EXEC has ended, the session's words are still its own: was it slow, since its first run? */
-extern void tcop__account_queued(Session *s, uint64 begun_ticks);
+/* tcop__account_is_slow -- would a command of EXEC that took so long be in the slow log?  tcop__account_slow -- it is put there, the session's words are its own. */
+extern bool tcop__account_is_slow(uint64 took_ticks);
+extern void tcop__account_slow(Session *s, uint64 took_ticks);
 /* server commands: parts of one another */
 extern TcopResult tcop__debug_object(Session *s);
 /* tcop__reply_categories -- the names of all ACL categories; tcop__reply_category -- the commands of one; false: there is no such. */
