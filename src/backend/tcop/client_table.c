@@ -219,7 +219,9 @@ client_kill(ClientEntry *e, uint64 id)
 {
 	if (atomic_load_explicit(&e->id, memory_order_acquire) != id)	/* acquire [client-id] */
 		return false;
-	atomic_store_explicit(&e->kill_id, id, memory_order_relaxed);	/* relaxed: the count publishes it */
+	/* relaxed: the count publishes it */
+	if (atomic_exchange_explicit(&e->kill_id, id, memory_order_relaxed) == id)
+		return false;
 	ask(e);
 	return true;
 }

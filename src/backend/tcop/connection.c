@@ -117,9 +117,6 @@ TcopResult
 tcop__hello(Session *s)
 {
 	int64		version = 0;
-	const BytePart *user = NULL;
-	const BytePart *password = NULL;
-	const BytePart *name = NULL;
 
 	if (s->argc >= 2)
 	{
@@ -135,17 +132,18 @@ tcop__hello(Session *s)
 	{
 		uint32		more = s->argc - 1 - i;
 
+		/* in their order, each at once: what comes before an error stays, as in Redis */
 		if (tcop__arg_is(s, i, "auth") && more >= 2)
 		{
-			user = &s->argv[i + 1];
-			password = &s->argv[i + 2];
+			if (!authenticate(s, &s->argv[i + 1], &s->argv[i + 2]))
+				return TCOP_DONE;
 			i += 2;
 		}
 		else if (tcop__arg_is(s, i, "setname") && more >= 1)
 		{
-			name = &s->argv[++i];
-			if (!tcop__client_name_valid(s, name))
+			if (!tcop__client_name_valid(s, &s->argv[++i]))
 				return TCOP_DONE;
+			tcop__client_set_name(s, &s->argv[i]);
 		}
 		else
 		{
@@ -154,8 +152,6 @@ tcop__hello(Session *s)
 			return TCOP_DONE;
 		}
 	}
-	if (user != NULL && !authenticate(s, user, password))
-		return TCOP_DONE;
 	if (tcop_auth_required(s))
 	{
 		reply_error(&s->out, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
@@ -163,8 +159,6 @@ tcop__hello(Session *s)
 					"protocol version at the same time");
 		return TCOP_DONE;
 	}
-	if (name != NULL)
-		tcop__client_set_name(s, name);
 	if (version != 0)
 		s->out.proto = (uint8) version;
 	hello_reply(s);

@@ -125,7 +125,7 @@ extern void client_entry_give(ClientEntry *entry);
 extern void client_text_write(ClientEntry *entry, const ClientText *text);	/* owner */
 /* client_text_read -- any worker; false: the entry changed hands or kept changing. */
 extern bool client_text_read(ClientEntry *entry, uint64 id, ClientText *text) attribute_must_check;
-/* client_kill -- asks the entry's worker to close it; true if the entry still had this id. */
+/* client_kill -- asks the entry's worker to close it; true if the entry still had this id, and nobody has asked before. */
 extern bool client_kill(ClientEntry *entry, uint64 id);
 /* client_unblock -- asks it to end the entry's wait; true if the entry had this id and was waiting. */
 extern bool client_unblock(ClientEntry *entry, uint64 id, bool error);
