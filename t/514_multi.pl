@@ -171,7 +171,7 @@ subtest 'expired when it was watched' => sub {
 	expired_and_watched('artery', $node->socket_path);
 	SKIP: {
 		my $redis = redis_start('--enable-debug-command', 'yes') or skip 'no redis-server', 12;
-		expired_and_watched('redis-server', $redis->{path});
+		expired_and_watched('redis-server', $redis->socket_path);
 	}
 };
 

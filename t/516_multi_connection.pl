@@ -117,7 +117,7 @@ subtest 'in its place' => sub {
 	my $redis = redis_start();
 	SKIP: {
 		skip 'no redis-server', 1 unless $redis;
-		run_own('the scripts are true of redis-server', $redis->{path});
+		run_own('the scripts are true of redis-server', $redis->socket_path);
 	}
 };
 

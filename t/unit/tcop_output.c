@@ -117,10 +117,10 @@ round_of(void)
 			assert_null(side.head);
 			flat_insert(flat_len, data, len);
 		}
-		if (random_next() % 6 == 0 && o.appended > start)
+		if (unit_random() % 6 == 0 && o.appended > start)
 		{
 			/* apart behind some byte of this command, and together again in pieces with something in between */
-			uint64		at = start + 1 + random_next() % (o.appended - start);
+			uint64		at = start + 1 + unit_random() % (o.appended - start);
 			uint64		place = flat_len - (o.appended - at);
 			Output		rest;
 
@@ -128,7 +128,7 @@ round_of(void)
 			assert_int_equal(o.appended, at);
 			while (output_pending(&rest) > 0)
 			{
-				uint64		piece = 1 + random_next() % output_pending(&rest);
+				uint64		piece = 1 + unit_random() % output_pending(&rest);
 
 				output_append(&o, "between", 7);
 				flat_insert(place, "between", 7);
