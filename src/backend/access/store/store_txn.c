@@ -21,7 +21,7 @@
  *   (5) the descriptor leaves are replaced: written keys get their new leaf, the
  *       others, and all of them after an abort, a fresh copy of what was there
  *
- * Who wants to write a key with a descriptor leaf finishes (5) for it if the outcome is
+ * Who wants to write a key with a descriptor leaf (or to sweep it, or to prewarm it) finishes (5) for it if the outcome is
  * known; else he waits a moment, and after txn_stall_us takes the outcome into his own
  * hands: CAS UNDECIDED -> ABORTED.  So a process that stands still inside (1) to (3)
  * holds nobody up for longer, and none for ever.  What is aborted that way begins (1) anew in
@@ -49,13 +49,15 @@
  * them, plus one for the transaction itself; whoever takes the last one away
  * retires it.  Who wins the CAS that takes a descriptor leaf away retires it, and what
  * it held back: the replaced chain, or the new leaf that came to nothing.  Where there is
- * no memory for a fresh copy the descriptor leaf stays, decided, until the next writer.
+ * no memory for a fresh copy the descriptor leaf stays, decided, until the next writer, or the sweeper.
  *
  * Ranges (store_txn_range): a small table, looked at by every writer (one load while it
  * is empty).  Announce, one grace period: then no other writer is inside the range,
  * and all later ones park.  Of two that overlap the later withdraws.  A committer that
- * meets another's range while it holds ranges itself, announced later, gives its own up and
- * begins anew: so of those that wait for each other one goes on.
+ * meets another's range while it holds ranges itself, with a later ticket, gives its own up and
+ * begins anew: so of those that wait for each other one goes on.  All ranges of a transaction have
+ * the ticket of its first: with one for each, whoever has the first and the third would wait for whoever
+ * has the second, and he for the third.  doc/models: m17_ranges.
  *
  * A change of the map (FLUSHDB, SWAPDB) announces itself as store_map.c does, and holds
  * until the transaction ends: nobody else writes meanwhile.  The new map is the first
@@ -1764,6 +1766,14 @@ is_own(const StoreTxn *t, uint32 index)
 	return false;
 }
 
+/* own_ticket -- of all ranges of this transaction; 0: it has none. */
+static uint64
+own_ticket(const StoreTxn *t)
+{
+	/* relaxed: nobody else changes it */
+	return t->range_count == 0 ? 0 : atomic_load_explicit(&store_shared->range[t->range[0].index].ticket, memory_order_relaxed);
+}
+
 /* blocking -- somebody else's range that this key lies in, or -1; inside the epoch. */
 static int
 blocking(const StoreTxn *t, const uint8 *key, uint32 key_len)
@@ -1791,7 +1801,7 @@ store__write_blocked_by(const uint8 *key, uint32 key_len)
 static StoreStatus
 range_in_the_way(StoreTxn *t)
 {
-	uint64		own = UINT64_MAX;
+	uint64		own;
 	StoreStatus status = STORE_OK;
 
 	/* seq_cst [store-announce]: as every writer */
@@ -1804,9 +1814,7 @@ range_in_the_way(StoreTxn *t)
 	}
 	if (atomic_load_explicit(&store_shared->ranges_announced, memory_order_seq_cst) == t->range_count)
 		return STORE_OK;		/* nobody's but ours */
-	for (uint32 i = 0; i < t->range_count; i++)
-		/* relaxed: our own */
-		own = Min(own, atomic_load_explicit(&store_shared->range[t->range[i].index].ticket, memory_order_relaxed));
+	own = own_ticket(t);
 	for (uint32 i = 0; i < t->sorted_count && status != STORE_CHANGED; i++)
 	{
 		const TxnEntry *e = t->sorted[i];
@@ -1814,8 +1822,8 @@ range_in_the_way(StoreTxn *t)
 
 		if (other >= 0)
 			/* relaxed: it may have gone by now: then we wait in vain once */
-			status = own < atomic_load_explicit(&store_shared->range[other].ticket, memory_order_relaxed) ||
-				t->range_count == 0 ? STORE_PARK_MAP : STORE_CHANGED;
+			status = own == 0 || own < atomic_load_explicit(&store_shared->range[other].ticket, memory_order_relaxed)
+				? STORE_PARK_MAP : STORE_CHANGED;
 	}
 	if (status == STORE_CHANGED)
 		ranges_withdraw(t);
@@ -1854,12 +1862,15 @@ announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 	if (place >= 0)
 	{
 		StoreRange *r = &store_shared->range[place];
+		uint64		ticket = own_ticket(t);
 
+		if (ticket == 0)
+			ticket = ++store_shared->range_tickets;
 		r->tree_id = tree_id;
 		r->prefix_len = prefix_len;
 		memcpy(r->prefix, prefix, prefix_len);
 		/* seq_cst [store-announce], both: before the grace period; writers look after they have entered */
-		atomic_store_explicit(&r->ticket, ++store_shared->range_tickets, memory_order_seq_cst);
+		atomic_store_explicit(&r->ticket, ticket, memory_order_seq_cst);
 		atomic_fetch_add_explicit(&store_shared->ranges_announced, 1, memory_order_seq_cst);
 	}
 	return place;

@@ -113,8 +113,11 @@ typedef struct StoreCounts
 	_Atomic int64 deadline_sum[STORE_TREES];	/* of those deadlines, milliseconds */
 } StoreCounts;
 
-/* StoreRange -- nobody but its transaction writes keys of a tree with this prefix.  Filled before its ticket, which is
- * never used twice; who reads an old prefix beside a new ticket is inside an epoch that the new one's grace period waits for. */
+/*
+ * StoreRange -- nobody but its transaction writes keys of a tree with this prefix.  Filled before its ticket, which is that of
+ * the transaction's first range; who reads an old prefix beside a new ticket is inside an epoch that the new one's grace
+ * period waits for.
+ */
 #define STORE_RANGES 16
 typedef struct StoreRange
 {
