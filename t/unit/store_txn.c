@@ -9,6 +9,8 @@
  */
 #include "unit_store.h"
 
+#include "access/store/evict_internal.h"
+
 static StoreCommitted committed;
 
 static StoreStatus
@@ -399,6 +401,19 @@ test_ranges(void **state)
 	assert_int_equal(commit(t), STORE_PARK_MAP);
 	assert_int_equal(commit(other), STORE_CHANGED);
 	assert_int_equal(commit(t), STORE_OK);
+	/* the first and the third are one's, the second is another's: whoever came first goes on, whatever lies between */
+	store_txn_reset(t);
+	store_txn_reset(other);
+	while (store_txn_range(t, 0, "one/", 4) == STORE_PARK_MAP || store_txn_range(other, 0, "two/", 4) == STORE_PARK_MAP ||
+		   store_txn_range(t, 0, "three/", 6) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	store_txn_use(t);
+	assert_int_equal(unit_put(0, "two/x", "t", NULL), STORE_OK);
+	store_txn_use(other);
+	assert_int_equal(unit_put(0, "three/x", "other", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_PARK_MAP);
+	assert_int_equal(commit(other), STORE_CHANGED);
+	assert_int_equal(commit(t), STORE_OK);
 	store_txn_destroy(t);
 	store_txn_destroy(other);
 	/* one that goes away withdraws */
@@ -495,6 +510,314 @@ test_overtaken(void **state)
 		store_txn_destroy(t);
 	}
 }
+
+/* ranges of a tree that somebody else has dropped are let go, however that is found out. */
+static void
+test_ranges_of_dropped_trees(void **state)
+{
+	(void) state;
+	for (int how = 0; how < 3; how++)
+	{
+		StoreTxn   *t = store_txn_create();
+		StoreStatus status;
+
+		assert_int_equal(unit_put(0, "there", "1", NULL), STORE_OK);
+		assert_int_equal(unit_put(1, "elsewhere", "1", NULL), STORE_OK);
+		while ((status = store_txn_range(t, 0, "dir/", 4)) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+		assert_int_equal(atomic_load(&store_shared->ranges_announced), 1);
+		assert_int_equal(flush(0), STORE_OK);
+		store_txn_use(t);
+		switch (how)
+		{
+			case 0:				/* by a commit that only reads */
+				assert_null(unit_get(1, "none", NULL));
+				assert_int_equal(commit(t), STORE_CHANGED);
+				break;
+			case 1:				/* that writes */
+				assert_int_equal(unit_put(1, "elsewhere", "2", NULL), STORE_OK);
+				assert_int_equal(commit(t), STORE_CHANGED);
+				break;
+			case 2:				/* by a change of the map of its own */
+				assert_int_equal(flush(1), STORE_CHANGED);
+				store_txn_use(NULL);
+				break;
+		}
+		assert_int_equal(atomic_load(&store_shared->ranges_announced), 0);
+		/* anew: in the tree that there is now */
+		store_txn_reset(t);
+		while ((status = store_txn_range(t, 0, "dir/", 4)) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+		assert_int_equal(unit_put(0, "dir/a", "x", NULL), STORE_PARK_MAP);
+		store_txn_use(t);
+		assert_int_equal(unit_put(0, "dir/b", "mine", NULL), STORE_OK);
+		assert_int_equal(commit(t), STORE_OK);
+		assert_string_equal(unit_get(0, "dir/b", NULL), "mine");
+		store_txn_destroy(t);
+		assert_int_equal(unit_put(0, "dir/a", "x", NULL), STORE_OK);
+	}
+}
+
+/*
+ * A descriptor has a reference of its transaction's own: that of a process which died keeps it until
+ * all are restarted, and nothing else.
+ */
+#define DESCRIPTOR_BYTES 40
+static uint64 deaths;
+
+static void
+die(const char *fault, void (*write) (void))
+{
+#ifdef ARTERY_FAULTS
+	deaths++;
+	unit_store_die(UNIT_STORE_WORKER + 1, fault, write);
+#else
+	(void) fault;
+	(void) write;
+#endif
+}
+
+/* ---- values in blocks ---- */
+
+#define BIG (3 * LEAF_EXTENT_BYTES + 1000)
+
+static StoreStatus
+put_big(char letter)
+{
+	static char value[BIG + 1];
+
+	memset(value, letter, BIG);
+	return unit_put(0, "big", value, NULL);
+}
+
+static void
+show_big(const StoreView *view, void *arg)
+{
+	static char value[BIG];
+	char	   *letter = arg;
+
+	*letter = 0;
+	if (!view->exists)
+		return;
+	assert_int_equal(view->value_len, BIG);
+	store_view_copy(view, 0, BIG, value);
+	*letter = value[0];
+	for (uint32 i = 0; i < BIG; i++)
+		if (value[i] != *letter)
+			fail_msg("byte %u is %d, the first one is %d", i, value[i], *letter);
+}
+
+/* big -- the letter that the large value consists of; 0: it is not there. */
+static char
+big(void)
+{
+	StoreKey	k = {0, 3, "big"};
+	Lsn			gate = LSN_NONE;
+	char		letter;
+
+	assert_int_equal(store_read(&k, show_big, &letter, &gate), STORE_OK);
+	return letter;
+}
+
+/* sweep_all -- tombstones that may go, and dropped trees, leave memory, however few they are. */
+static bool
+is_tombstone(const Leaf *leaf, void *arg)
+{
+	(void) arg;
+	return (leaf_flags(leaf) & LEAF_TOMBSTONE) != 0;
+}
+
+static void
+sweep_all(void)
+{
+	uint8		from[KEY_MAX];
+	uint32		from_len = 0;
+	uint64		removed = 0;
+
+	unit_store_flush();
+	assert_true(art_sweep(&store_shared->root, NULL, 0, from, &from_len, 100000, is_tombstone, NULL, &removed));
+}
+
+static void
+write_big_and_other(void)
+{
+	(void) !put_big('c');
+	(void) !unit_put(0, "other", "c", NULL);
+}
+
+/* a large value is set by transactions that commit, that come to nothing, that others abort; read meanwhile; all of its memory is free in the end. */
+static void
+test_blocks(void **state)
+{
+	StoreTxn   *t = store_txn_create();
+	uint64		before = unit_store_used();
+
+	(void) state;
+	deaths = 0;
+	for (int round = 0; round < 3; round++)
+	{
+		/* it comes, by a transaction */
+		store_txn_reset(t);
+		store_txn_use(t);
+		assert_int_equal(put_big('a'), STORE_OK);
+		assert_int_equal(big(), 'a');
+		store_txn_use(NULL);
+		assert_int_equal(big(), 0);
+		assert_int_equal(commit(t), STORE_OK);
+		assert_int_equal(big(), 'a');
+		assert_int_equal(unit_put(0, "read", "1", NULL), STORE_OK);
+		/* one that is forgotten before it commits */
+		store_txn_reset(t);
+		store_txn_use(t);
+		assert_int_equal(put_big('x'), STORE_OK);
+		store_txn_use(NULL);
+		/* one that holds it already when it finds another key changed: what was there is put back */
+		store_txn_reset(t);
+		store_txn_use(t);
+		assert_int_equal(big(), 'a');
+		assert_non_null(unit_get(0, "read", NULL));
+		assert_int_equal(put_big('b'), STORE_OK);
+		store_txn_use(NULL);
+		assert_int_equal(unit_put(0, "read", "2", NULL), STORE_OK);
+		assert_int_equal(commit(t), STORE_CHANGED);
+		(void) unit_store_used();	/* what was retired has been given back by now */
+		assert_int_equal(big(), 'a');
+		/* one that dies while it holds it: its leaf stands there until somebody wants to write */
+		set_txn_stall_us = 0;
+		die("txn-hold:kill:2", write_big_and_other);
+		(void) unit_store_used();
+		assert_int_equal(big(), 'a');
+		while (unit_put(0, "other", "o", NULL) == STORE_PARK_MAP)
+			continue;
+		(void) unit_store_used();
+		assert_int_equal(big(), 'a');	/* aborted, and still in its place */
+		if (round == 1)
+			assert_int_equal(put_big('d'), STORE_OK);
+		(void) unit_store_used();
+		assert_int_equal(big(), round == 1 ? 'd' : 'a');
+		/* replaced by one that commits */
+		store_txn_reset(t);
+		store_txn_use(t);
+		assert_int_equal(put_big('e'), STORE_OK);
+		assert_int_equal(unit_delete(0, "other", NULL), STORE_OK);
+		assert_int_equal(commit(t), STORE_OK);
+		(void) unit_store_used();
+		assert_int_equal(big(), 'e');
+		/* and deleted */
+		store_txn_reset(t);
+		store_txn_use(t);
+		assert_int_equal(unit_delete(0, "big", NULL), STORE_OK);
+		assert_int_equal(unit_delete(0, "read", NULL), STORE_OK);
+		assert_int_equal(big(), 0);
+		store_txn_use(NULL);
+		assert_int_equal(big(), 'e');
+		assert_int_equal(commit(t), STORE_OK);
+		assert_int_equal(big(), 0);
+		sweep_all();
+		assert_int_equal(unit_store_used() - deaths * DESCRIPTOR_BYTES, before);
+	}
+	set_txn_stall_us = 10000;
+	store_txn_destroy(t);
+}
+
+/* ---- what a process that died has left behind ---- */
+
+#ifdef ARTERY_FAULTS
+#define TOMBSTONES 5000			/* enough for a pass */
+
+static void
+write_tombstones_again(void)
+{
+	(void) !unit_put(0, "t/2500", "again", NULL);
+	(void) !unit_put(0, "t/2501", "again", NULL);
+	(void) !unit_put(0, "t/9999", "new", NULL);
+}
+
+static void
+write_to_one(void)
+{
+	(void) !unit_put(1, "k", "again", NULL);
+	(void) !unit_put(1, "new", "new", NULL);
+}
+
+static uint64
+leaves(void)
+{
+	ArtStats	stats;
+	char		err[200];
+
+	if (!art_check(&store_shared->root, &stats, err, sizeof(err)))
+		fail_msg("%s", err);
+	return stats.leaves;
+}
+
+/* sweep_until -- steps of the sweeper, as the evictor does them; false: it is not so after many. */
+static bool
+sweep_until(uint64 leaf_count, uint32 trees_free)
+{
+	for (int i = 0; i < 2000; i++)
+	{
+		unit_store_flush();
+		(void) store_sweep_step();
+		if (leaves() == leaf_count && store__trees_free() == trees_free)
+			return true;
+		usleep(20);
+	}
+	return false;
+}
+
+/* nobody will ever write these keys: the sweeper has to put an end to it. */
+static void
+test_left_behind(void **state)
+{
+	uint64		before = unit_store_used();
+	uint32		trees = store__trees_free();
+	Lsn			gate = LSN_NONE;
+
+	(void) state;
+	deaths = 0;
+	sweep_reset();
+	set_txn_stall_us = 0;
+	/* over tombstones, and over nothing */
+	for (int i = 0; i < TOMBSTONES; i++)
+	{
+		char		key[16];
+
+		snprintf(key, sizeof(key), "t/%d", i);
+		assert_int_equal(unit_put(0, key, "x", NULL), STORE_OK);
+		assert_int_equal(unit_delete(0, key, NULL), STORE_OK);
+		mem_keep_ahead();
+	}
+	die("txn-hold:kill:3", write_tombstones_again);
+	assert_int_equal(leaves(), TOMBSTONES + 1);
+	assert_true(sweep_until(0, trees));
+	assert_int_equal(store_count(0, &gate), 0);
+	assert_null(unit_get(0, "t/2500", NULL));
+	assert_null(unit_get(0, "t/9999", NULL));
+	/* in a tree that is dropped */
+	assert_int_equal(unit_put(1, "k", "1", NULL), STORE_OK);
+	die("txn-hold:kill:2", write_to_one);
+	assert_int_equal(flush(1), STORE_OK);
+	assert_int_equal(leaves(), 2);
+	assert_true(sweep_until(0, trees));
+	assert_int_equal(unit_store_used() - deaths * DESCRIPTOR_BYTES, before);
+	/* as long as it is not decided, and may hold up others, both stay */
+	set_txn_stall_us = 3600000000;
+	assert_int_equal(unit_put(1, "k", "1", NULL), STORE_OK);
+	die("txn-hold:kill:2", write_to_one);
+	assert_int_equal(flush(1), STORE_OK);
+	for (int i = 0; i < 100; i++)
+	{
+		unit_store_flush();
+		(void) store_sweep_step();
+	}
+	assert_int_equal(leaves(), 2);
+	assert_int_equal(store__trees_free(), trees - 1);
+	set_txn_stall_us = 10000;
+}
+#endif
 
 /* ---- threads ---- */
 
@@ -713,6 +1036,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_many_keys, unit_store_setup, unit_segment_teardown),
 		cmocka_unit_test_setup_teardown(test_ranges, unit_store_setup, unit_segment_teardown),
 		cmocka_unit_test_setup_teardown(test_overtaken, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges_of_dropped_trees, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_blocks, unit_store_setup, unit_segment_teardown),
+#ifdef ARTERY_FAULTS
+		cmocka_unit_test_setup_teardown(test_left_behind, unit_store_setup, unit_segment_teardown),
+#endif
 		cmocka_unit_test_setup_teardown(test_threads, unit_store_setup, unit_segment_teardown),
 	};
 

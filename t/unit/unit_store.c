@@ -3,6 +3,11 @@
  */
 #include "unit_store.h"
 
+#include "storage/file/file_internal.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
 void
 unit_store_make(uint64 nodes_size, uint64 ring_size)
 {
@@ -70,6 +75,58 @@ unit_store_flusher_stop(void)
 {
 	atomic_store(&flusher_stop, true);
 	pthread_join(flusher_thread, NULL);
+}
+
+#ifdef ARTERY_FAULTS
+void
+unit_store_die(uint32 slot, const char *fault, void (*write) (void))
+{
+	pid_t		pid = fork();
+	int			status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+	{
+		StoreCommitted out;
+		StoreTxn   *t;
+
+		proc_attach(slot);
+		for (int i = 0; i < 20; i++)
+			mem_keep_ahead();	/* or the first attempt finds no memory, and the fault point comes once more */
+		file__fault_arm(fault);
+		t = store_txn_create();
+		store_txn_use(t);
+		write();
+		store_txn_use(NULL);
+		_exit((int) store_txn_commit(t, &out));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	atomic_store(&proc_slot(slot)->epoch_word, 0);
+	proc_slot(slot)->epoch_depth = 0;
+}
+#endif
+
+uint64
+unit_store_used(void)
+{
+	MemStats	stats;
+	ProcSlot   *mine = my_slot;
+
+	for (uint32 i = 0; i < proc_slot_count; i++)
+	{
+		my_slot = proc_slot(i);
+		for (int k = 0; k < 4; k++)
+		{
+			epoch_wait_grace();
+			mem_reclaim();
+		}
+	}
+	my_slot = mine;
+	mem_stats(&stats);
+	assert_int_equal(stats.lost, 0);
+	assert_int_equal(stats.retired, 0);
+	return stats.used;
 }
 
 static StoreAction

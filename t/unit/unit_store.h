@@ -37,6 +37,14 @@ extern void unit_store_flush(void);
 extern void unit_store_flusher_start(uint32 slot);
 extern void unit_store_flusher_stop(void);
 
+/*
+ * unit_store_die -- a process of its own, in that slot, runs 'write' in a transaction, commits, and is killed at this fault
+ * point ("txn-hold:kill:2"); its epoch is left in its stead.  Only in builds with fault points.
+ */
+extern void unit_store_die(uint32 slot, const char *fault, void (*write) (void));
+/* unit_store_used -- bytes of memory in use, when what those slots have retired has been given back. */
+extern uint64 unit_store_used(void);
+
 /* texts: key and value end with a zero byte, which is not part of them */
 extern StoreStatus unit_put(uint32 db, const char *key, const char *value, StoreWritten *out);
 extern StoreStatus unit_delete(uint32 db, const char *key, StoreWritten *out);

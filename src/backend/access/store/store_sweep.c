@@ -15,6 +15,9 @@
  * reader is left that came through the old map.  Till then its keys wait in
  * memory, and its number in the table.
  *
+ * A descriptor leaf that a transaction has left behind is finished on the way, as a writer of its
+ * key would do it (store__meet_descriptor); who is still at it is left alone.
+ *
  * So both wait for a checkpoint, and ask for one when what waits is much: see
  * trees_wait_dearly, tombstones_wait_dearly.  It costs little where all was
  * dropped, for a merge writes no key of a dropped tree and cuts the old tree's
@@ -49,6 +52,7 @@ static uint8 drop_from[KEY_MAX];
 static uint32 drop_from_len;
 static int drop_index = -1;
 static uint64 drop_removed;
+static uint64 drop_held;			/* keys that the pass had to leave to a transaction */
 
 void
 sweep_reset(void)
@@ -58,18 +62,34 @@ sweep_reset(void)
 	drop_index = -1;
 }
 
+/*
+ * descriptor_gone -- a descriptor leaf is no tombstone and no key, but what is under it may be: who committed found
+ * no memory to put a plain leaf in its place, or has died, and a writer of this key may never come.  It is
+ * finished here; true: the sweep looks again at what is there now.
+ */
 static bool
-any_leaf(const Leaf *leaf, void *arg)
+descriptor_gone(const Leaf *leaf)
 {
-	(void) leaf;
+	return store__meet_descriptor(leaf) == STORE_OK;
+}
+
+/* of_dropped_tree -- whatever it is; what a transaction still holds keeps the tree. */
+static bool
+of_dropped_tree(const Leaf *leaf, void *arg)
+{
 	(void) arg;
-	return true;
+	if (likely((leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0) || descriptor_gone(leaf))
+		return true;
+	drop_held++;
+	return false;
 }
 
 static bool
 old_tombstone(const Leaf *leaf, void *arg)
 {
 	(void) arg;
+	if (unlikely(leaf_flags(leaf) & LEAF_DESCRIPTOR))
+		return descriptor_gone(leaf);
 	if ((leaf_flags(leaf) & LEAF_TOMBSTONE) == 0)
 		return false;
 	if (leaf->lsn > sweep_guard.cut)
@@ -200,22 +220,24 @@ sweep_tree_step(void)
 		if (drop_index < 0)
 			return false;
 		drop_from_len = 0;
-		drop_removed = 0;
+		drop_removed = drop_held = 0;
 	}
 	prefix_len = store__build_key(prefix, store__tree_id((uint32) drop_index), NULL, 0);
 	if (art_sweep(&store_shared->root, prefix, prefix_len, drop_from, &drop_from_len, SWEEP_STEPS,
-				  any_leaf, NULL, &drop_removed))
+				  of_dropped_tree, NULL, &drop_removed))
 	{
-		if (drop_removed == 0)
-		{
-			store__tree_free((uint32) drop_index);
-			/* relaxed: whoever lacks more asks again */
-			atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);
-			drop_index = -1;
-			return true;		/* there may be another one */
-		}
-		drop_from_len = 0;		/* once more, until a whole pass finds nothing */
-		drop_removed = 0;
+		bool		gone = drop_removed > 0;
+		bool		held = drop_held > 0;
+
+		/* once more, until a whole pass finds nothing; what is held comes in a later step */
+		drop_from_len = 0;
+		drop_removed = drop_held = 0;
+		if (gone || held)
+			return gone;
+		store__tree_free((uint32) drop_index);
+		/* relaxed: whoever lacks more asks again */
+		atomic_store_explicit(&evict__shared->trees_wanted, 0, memory_order_relaxed);
+		drop_index = -1;		/* there may be another one */
 	}
 	return true;
 }
