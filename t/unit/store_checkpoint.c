@@ -12,11 +12,13 @@
 #include "access/base/base_read_internal.h"
 #include "access/base/control.h"
 #include "access/store/checkpoint_internal.h"
+#include "access/store/evict_internal.h"
 #include "access/wal/wal_internal.h"
 #include "common/crc32c.h"
 #include "storage/file/file_internal.h"
 #include "storage/ipc/latch.h"
 #include "storage/mem/heap.h"
+#include "unit_store.h"
 #include "unit_wal.h"
 #include "utils/clock.h"
 #include "utils/elog.h"
@@ -1362,6 +1364,252 @@ test_dropped_trees(void **state)
 	free(ledger.at);
 }
 
+/* ---- the map in transactions ---- */
+
+static StoreStatus
+text_put(uint32 db, const char *key, const char *value)
+{
+	return unit_put(db, key, value, NULL);
+}
+
+static void
+show_text(const StoreView *view, void *arg)
+{
+	char	   *to = arg;
+
+	to[0] = '\0';
+	if (!view->exists)
+		return;
+	assert_true(view->value_len > 0 && view->value_len < 64);
+	store_view_copy(view, 0, view->value_len, to);
+	to[view->value_len] = '\0';
+}
+
+/* text_get -- "" if it is not there; the base is read by this thread. */
+static const char *
+text_get(uint32 db, const char *name)
+{
+	static char text[64];
+	StoreKey	key = {db, (uint32) strlen(name), name};
+	Lsn			gate = LSN_NONE;
+	StoreStatus status;
+
+	while ((status = store_read(&key, show_text, text, &gate)) == STORE_PARK_PAGE)
+		base_read_wait(store__keep());
+	assert_int_equal(status, STORE_OK);
+	return text;
+}
+
+/* change_in -- FLUSHDB (second < 0) or SWAPDB in the transaction in use, or by itself. */
+static StoreStatus
+change_in(int first, int second)
+{
+	StoreFlushJob job = {0};
+	StoreStatus status;
+	Lsn			gate = 0;
+	int			patience = 1000;
+
+	do
+		status = second < 0 ? store_flush(first, &job, &gate) : store_swap((uint32) first, (uint32) second, &job, &gate);
+	while (status == STORE_PARK_MAP && --patience > 0);
+	return status;
+}
+
+/* Map -- of what a restart must bring back */
+typedef struct Map
+{
+	uint32		tree_id[DATABASE_COUNT];
+	uint32		next;
+	Lsn			record;
+	int64		count[DATABASE_COUNT];
+} Map;
+
+static Map
+map_now(void)
+{
+	Map			m;
+	WalMapBody	body;
+
+	memset(&m, 0, sizeof(m));
+	epoch_enter();
+	assert_true(store_map_trees(m.tree_id, &m.record));
+	store__map_export(&body);
+	epoch_leave();
+	m.next = body.next_tree_id;
+	for (uint32 db = 0; db < DATABASE_COUNT; db++)
+		m.count[db] = exact_count(db);
+	return m;
+}
+
+/* restart -- with or without a checkpoint before it: the map is what it was. */
+static void
+restart_and_compare(bool with_checkpoint)
+{
+	Map			before = map_now();
+	Map			after;
+
+	become(proc_first_slot(PROC_CHECKPOINTER));
+	flush_now();
+	if (with_checkpoint)
+		(void) checkpoint_ok();
+	run_end();
+	run_begin(false);
+	after = map_now();
+	assert_memory_equal(after.tree_id, before.tree_id, sizeof(before.tree_id));
+	assert_int_equal(after.next, before.next);
+	assert_int_equal(after.record, before.record);
+	assert_memory_equal(after.count, before.count, sizeof(before.count));
+	become(worker_slot(0));
+}
+
+/*
+ * Somebody else's change of the map is committed while a transaction runs that then
+ * changes it itself: the transaction begins anew, its record goes on from the other's map, and
+ * redo makes the same of both.
+ */
+static void
+test_map_in_transactions(void **state)
+{
+	(void) state;
+	run_begin(false);
+	for (int round = 0; round < 2; round++)
+	{
+		StoreTxn   *t = store_txn_create();
+		StoreCommitted out;
+
+		become(worker_slot(0));
+		assert_int_equal(change_in(0, -1), STORE_OK);
+		assert_int_equal(text_put(0, "zero", "0"), STORE_OK);
+		assert_int_equal(text_put(3, "three", "3"), STORE_OK);
+		assert_int_equal(text_put(5, "five", "5"), STORE_OK);
+		for (int attempt = 0; attempt < 2; attempt++)
+		{
+			store_txn_reset(t);
+			store_txn_use(t);
+			assert_int_equal(text_put(0, "own", "before"), STORE_OK);
+			assert_int_equal(text_put(3, "lost", "with the tree"), STORE_OK);
+			if (attempt == 0)
+			{
+				store_txn_use(NULL);
+				assert_int_equal(change_in(0, 3), STORE_OK);
+				assert_int_equal(change_in(5, -1), STORE_OK);
+				store_txn_use(t);
+			}
+			assert_int_equal(change_in(3, -1), attempt == 0 ? STORE_CHANGED : STORE_OK);
+		}
+		/* 0 has the tree of "three"; 3 is new; 5 was emptied by somebody else */
+		assert_int_equal(text_put(3, "own", "after"), STORE_OK);
+		assert_int_equal(change_in(5, 0), STORE_OK);
+		assert_int_equal(text_put(0, "own", "in the tree of 5"), STORE_OK);
+		store_txn_use(NULL);
+		assert_int_equal(store_txn_commit(t, &out), STORE_OK);
+		store_txn_destroy(t);
+		for (int again = 0; again < 2; again++)
+		{
+			assert_string_equal(text_get(0, "own"), "in the tree of 5");
+			assert_string_equal(text_get(0, "three"), "");
+			assert_string_equal(text_get(5, "own"), "before");
+			assert_string_equal(text_get(5, "three"), "3");
+			assert_string_equal(text_get(5, "five"), "");
+			assert_string_equal(text_get(3, "own"), "after");
+			assert_string_equal(text_get(3, "zero"), "");
+			assert_string_equal(text_get(3, "lost"), "");
+			assert_int_equal(exact_count(0), 1);
+			assert_int_equal(exact_count(3), 1);
+			assert_int_equal(exact_count(5), 2);
+			if (again == 0)
+				restart_and_compare(round == 1);
+		}
+		assert_int_equal(change_in(5, -1), STORE_OK);
+	}
+}
+
+/* ---- prewarm beside a transaction ---- */
+
+#ifdef ARTERY_FAULTS
+static void
+write_two_blindly(void)
+{
+	(void) !unit_blind(0, "p/0100", "again", NULL);
+	(void) !unit_blind(0, "p/0200", "again", NULL);
+}
+
+/* stands_in_memory -- by a leaf that counts: not by a place that a transaction holds. */
+static bool
+stands_in_memory(const char *name)
+{
+	uint8		key[KEY_MAX];
+	uint32		len;
+	bool		there;
+
+	epoch_enter();
+	len = store__build_key(key, store__tree_id(store__tree_index(0)), name, (uint32) strlen(name));
+	there = store__resolve(art_lookup(&store_shared->root, key, len)) != NULL;
+	epoch_leave();
+	return there;
+}
+
+#define STALL_US 500000
+
+/* a key whose place a transaction holds is waited for, is in memory afterwards, and the prewarm comes to its end. */
+static void
+test_prewarm_beside_transaction(void **state)
+{
+	char		name[16];
+	uint64		begun;
+	bool		running;
+	bool		before;
+	bool		there;
+	bool		behind;
+
+	(void) state;
+	set_prewarm = PREWARM_SETTING_BACKGROUND;
+	run_begin(false);
+	become(worker_slot(0));
+	for (int i = 0; i < 300; i++)
+	{
+		snprintf(name, sizeof(name), "p/%04d", i);
+		assert_int_equal(text_put(0, name, name), STORE_OK);
+	}
+	become(proc_first_slot(PROC_CHECKPOINTER));
+	flush_now();
+	(void) checkpoint_ok();
+	/* a new run, in which a process has died while it held two keys that the base alone has */
+	run_end();
+	run_begin(false);
+	set_txn_stall_us = STALL_US;
+	begun = clock_mono_us();
+	unit_store_die(worker_slot(1), "txn-hold:kill:2", write_two_blindly);
+	become(proc_first_slot(PROC_EVICTOR));
+	prewarm_open();
+	assert_int_equal(evict__shared->prewarm, PREWARM_RUNNING);
+	/* as long as it may hold up others the prewarm neither ends nor goes on */
+	for (int i = 0; i < 1000; i++)
+		(void) prewarm_step();
+	running = evict__shared->prewarm == PREWARM_RUNNING;
+	before = stands_in_memory("p/0099");
+	there = stands_in_memory("p/0100");
+	behind = stands_in_memory("p/0101");
+	if (clock_mono_us() - begun < STALL_US)
+		assert_true(running && before && !there && !behind);
+	for (int i = 0; i < 60000 && evict__shared->prewarm == PREWARM_RUNNING; i++)
+	{
+		if (!prewarm_step())
+			usleep(1000);
+	}
+	assert_int_equal(evict__shared->prewarm, PREWARM_DONE);
+	for (int i = 0; i < 300; i++)
+	{
+		snprintf(name, sizeof(name), "p/%04d", i);
+		assert_true(stands_in_memory(name));
+		assert_string_equal(text_get(0, name), name);
+	}
+	become(proc_first_slot(PROC_CHECKPOINTER));
+	set_prewarm = PREWARM_SETTING_OFF;
+	set_txn_stall_us = 10000;
+}
+#endif
+
 /* a change of the map under way holds the cut back, not the other way round for ever */
 static void *
 finish_flush(void *arg)
@@ -1748,6 +1996,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_triggers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blind_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dropped_trees, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_map_in_transactions, setup, teardown),
+#ifdef ARTERY_FAULTS
+		cmocka_unit_test_setup_teardown(test_prewarm_beside_transaction, setup, teardown),
+#endif
 		cmocka_unit_test_setup_teardown(test_cut_waits_for_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recycling, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),

@@ -24,7 +24,8 @@
  *     that every root in force lacks: then k was not in the root, and if it came
  *     back it came back as a leaf.  A descriptor leaf over nothing is no leaf of k:
  *     a null may follow it; so promotion does not count it as one, and the hand stays
- *     at k as when memory is short.
+ *     at k until the transaction is decided: it does so by itself, or its patience has an end
+ *     for us as for a writer of k (store__meet_descriptor).
  *   - The index of deadlines is left out: who reads it, reads the base as well.
  *   - A key of a tree that was dropped and swept is left out: nobody can ask for
  *     it, and none of it is in a root with a cut that high.
@@ -175,8 +176,28 @@ typedef enum PieceResult
 	PIECE_END,				/* behind the last key */
 	PIECE_MISS,				/* pages must be read first */
 	PIECE_NO_PLACE,			/* no memory, or another was faster: again */
+	PIECE_HELD,				/* by a transaction that is not decided */
 	PIECE_CORRUPT
 } PieceResult;
+
+/* not_promoted -- why a key could not be: inside the epoch. */
+static PieceResult
+not_promoted(const uint8 *key, uint32 key_len)
+{
+	const Leaf *leaf = art_lookup(&store_shared->root, key, key_len);
+
+	if (leaf == NULL || (leaf_flags(leaf) & LEAF_DESCRIPTOR) == 0)
+		return PIECE_NO_PLACE;
+	switch (store__meet_descriptor(leaf))
+	{
+		case STORE_OK:
+			return PIECE_MORE;	/* it has gone: the same key again */
+		case STORE_NO_MEMORY:
+			return PIECE_NO_PLACE;
+		default:
+			return PIECE_HELD;
+	}
+}
 
 /* piece -- inside one epoch, with the root that is in force there. */
 static PieceResult
@@ -205,7 +226,7 @@ piece(void)
 				return PIECE_CORRUPT;
 		}
 		if (!tree_is_gone(key) && !store__promote(key, key_len, &value))
-			return PIECE_NO_PLACE;
+			return not_promoted(key, key_len);
 		memcpy(prewarm.key, key, key_len);
 		prewarm.key_len = key_len;
 		prewarm.tries = 0;
@@ -261,6 +282,8 @@ prewarm_step(void)
 			if (++prewarm.tries > PLACE_TRIES || mem_grow() != 0)
 				end(PREWARM_STOPPED, "stopped, there is no more memory");
 			break;
+		case PIECE_HELD:
+			return false;		/* after a sleep */
 		case PIECE_CORRUPT:
 			end(PREWARM_STOPPED, base_keep_error(prewarm.keep));
 			break;
