@@ -53,7 +53,7 @@ SETTING_TIME_MS(snapshot_timeout, 600000, 0, 86400000, LIVE, "A snapshot (SNAPSH
 SETTING_SIZE(snapshot_max_bytes, 256 * MIB, 0, 1024 * GIB, LIVE, "What older versions and clean keys in memory, and pages set aside in the data file, may take for the sake of snapshots; above it the oldest is ended. 0: no bound.")
 SETTING_SIZE(max_value_size, 16 * MIB, 1 * KIB, 64 * MIB, START, "Largest value; at most a quarter of wal_buffers less 64 kB, and lowered to that bound where it is not set.")
 SETTING_SIZE(transaction_max_bytes, 0, 0, 1024 * MIB, LIVE, "Log that one transaction may take; 0, and at most: a quarter of wal_buffers.")
-SETTING_TIME_US(txn_stall_us, 10000, 100, 10000000, LIVE, "How long a transaction that is about to commit may hold up a writer of one of its keys; then the writer aborts it, and it begins its commit anew. 10 us more for each of its keys, and up to 16 times as long for one that was aborted before.")
+SETTING_TIME_US(txn_stall_us, 10000, 100, 10000000, LIVE, "How long a transaction that is about to commit may hold up a writer of one of its keys; then the writer aborts it, and it begins its commit anew. 10 us more for each of its keys, and up to 16 times as long for one that was aborted before. One that keeps others out of a range of keys (ASSERT EMPTY, RENAMEPREFIX, KEYS within MULTI ...) may stand still for as long; then it begins anew.")
 SETTING_SIZE(client_query_buffer_limit, 128 * MIB, 1 * MIB, 1024 * MIB, LIVE, "Unread request bytes kept for one client before it is closed.")
 SETTING_SIZE(client_output_buffer_limit, 256 * MIB, 1 * MIB, 4096 * MIB, LIVE, "Reply bytes kept for one client before it is closed.")
 SETTING_TIME_MS(client_timeout, 0, 0, 86400000, LIVE, "Close a client that is idle this long; 0: never.")

@@ -58,6 +58,9 @@
  * begins anew: so of those that wait for each other one goes on.  All ranges of a transaction have
  * the ticket of its first: with one for each, whoever has the first and the third would wait for whoever
  * has the second, and he for the third.  doc/models: m17_ranges.
+ * Ranges are held over many turns of the loop, so who waits for one must not wait for ever: if its owner has
+ * not been at work for txn_stall_us the range is ended (range_is_over), by a CAS on its state.  A commit puts its descriptor
+ * there first: then it must be decided against before the range can be ended; m18_range_end.
  *
  * A change of the map (FLUSHDB, SWAPDB) announces itself as store_map.c does, and holds
  * until the transaction ends: nobody else writes meanwhile.  The new map is the first
@@ -288,6 +291,7 @@ typedef struct TxnWatch
 } TxnWatch;
 
 #define TXN_RANGES_MAX STORE_RANGES
+#define RANGE_DOUBLINGS 8		/* of txn_stall_us, for one whose ranges were ended before */
 
 typedef struct TxnRange
 {
@@ -324,6 +328,9 @@ struct StoreTxn
 	uint32		watch_size;
 	TxnRange	range[TXN_RANGES_MAX];
 	uint32		range_count;
+	uint32		ended;			/* times that others have ended them, because they stood still */
+	bool		grace_wait;		/* one had not even come into force: 'grace' first */
+	uint64		grace;
 	/* a change of the map of databases */
 	StoreFlushJob change;		/* announced, while its step is 1 */
 	bool		mapped;			/* 'map' counts */
@@ -408,6 +415,7 @@ store_txn_create(void)
 }
 
 static void ranges_withdraw(StoreTxn *t);
+static void ranges_alive(StoreTxn *t);
 
 void
 store_txn_destroy(StoreTxn *t)
@@ -483,7 +491,9 @@ claim_range(StoreTxn *t)
 StoreStatus
 store_txn_begin(StoreTxn *t)
 {
-	return likely(!t->claims) ? STORE_OK : store_txn_range(t, t->claim_db, t->claim, t->claim_len);
+	StoreStatus status = likely(!t->claims) ? STORE_OK : store_txn_range(t, t->claim_db, t->claim, t->claim_len);
+
+	return status == STORE_CHANGED ? STORE_PARK_MAP : status;	/* nothing has been shown yet, or the commit will say so */
 }
 
 void
@@ -503,6 +513,8 @@ void
 store_txn_use(StoreTxn *t)
 {
 	store__txn = t;
+	if (t != NULL && t->range_count > 0)
+		ranges_alive(t);
 }
 
 StoreTxn *
@@ -1076,6 +1088,7 @@ typedef enum Hold
 	HOLD_AGAIN,				/* somebody was faster; nothing is lost but time */
 	HOLD_ABORTED,			/* others have decided so: it has held them up */
 	HOLD_CHANGED,			/* another version than the one that was shown */
+	HOLD_ENDED,				/* others have ended a range of ours */
 	HOLD_WAIT,				/* another transaction holds a key, undecided */
 	HOLD_NO_MEMORY
 } Hold;
@@ -1393,6 +1406,8 @@ map_is_as_seen(const StoreTxn *t)
 }
 
 static StoreStatus range_in_the_way(StoreTxn *t);
+static bool ranges_commit(StoreTxn *t, Off descriptor);
+static void ranges_hold(StoreTxn *t, Off descriptor);
 
 /*
  * patience -- of those whom a transaction of so many keys holds up: txn_stall_us, and
@@ -1442,6 +1457,8 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 	atomic_store_explicit(&d->status, TXN_UNDECIDED, memory_order_relaxed);
 	atomic_store_explicit(&d->leaves, 1, memory_order_relaxed);
 	store__open_snapshots(&open);
+	if (!ranges_commit(t, descriptor))
+		result = HOLD_ENDED;
 	for (uint32 i = 0; i < t->sorted_count && result == HOLD_DONE; i++)
 	{
 		if (i % STORE_PREFETCH_MAX == 0)
@@ -1457,19 +1474,25 @@ try_commit(StoreTxn *t, TxnRecord *record, Lsn *lsn, StoreStatus *status)
 	}
 	if (result == HOLD_DONE)
 		result = decide_now(t, record, descriptor, &open, lsn, status);
+	/* either way no range names the descriptor any more when it is retired */
 	if (result == HOLD_DONE)
 	{
+		ranges_withdraw(t);
 		count_changes(t);
 		finish_all(t, descriptor);
 	}
 	else
 	{
+		ranges_hold(t, descriptor);
 		if (result == HOLD_AGAIN && status_of(d) != TXN_UNDECIDED)
 			result = HOLD_ABORTED;
 		abort_now(t, descriptor);
 	}
 	return result;
 }
+
+static bool ranges_ended(const StoreTxn *t);
+static void ranges_give_up(StoreTxn *t);
 
 /* check_only -- nothing is written: was all of it there at one moment? */
 static StoreStatus
@@ -1493,6 +1516,11 @@ check_only(StoreTxn *t)
 		same = is_as_shown(e, leaf, complete);
 		if (!same)
 			t->changed = t->sorted[i];
+	}
+	if (ranges_ended(t))
+	{
+		ranges_give_up(t);
+		same = false;
 	}
 	epoch_leave();
 	return same ? STORE_OK : STORE_CHANGED;
@@ -1539,6 +1567,9 @@ commit_writes(StoreTxn *t, Lsn *lsn)
 				return STORE_PARK_MAP;
 			case HOLD_CHANGED:
 				return STORE_CHANGED;
+			case HOLD_ENDED:
+				ranges_give_up(t);
+				return STORE_CHANGED;
 			case HOLD_WAIT:
 				return status != STORE_OK ? status : STORE_PARK_MAP;
 			case HOLD_NO_MEMORY:
@@ -1569,6 +1600,8 @@ store_txn_commit(StoreTxn *t, StoreCommitted *out)
 	StoreStatus status;
 
 	Assert(!epoch_inside() && store__txn == NULL);
+	if (t->range_count > 0)
+		ranges_alive(t);
 	if (t->mapped && memcmp(t->map.before, t->map.map.tree_id, sizeof(t->map.before)) == 0)
 		t->mapped = false;		/* swapped there and back, or nothing was there */
 	out->version = LSN_NONE;
@@ -1774,17 +1807,70 @@ own_ticket(const StoreTxn *t)
 	return t->range_count == 0 ? 0 : atomic_load_explicit(&store_shared->range[t->range[0].index].ticket, memory_order_relaxed);
 }
 
+/*
+ * range_is_over -- may a writer go on, although this range was announced and has not been
+ * withdrawn?  Yes if its owner has committed, or has stood still for too long: then
+ * the range is ended, and with it that transaction's chance to commit: its commit
+ * is decided against (as a writer of one of its keys does it), or it finds the
+ * range ended when it begins it.  Inside the epoch: no descriptor that a
+ * range names is used again meanwhile.
+ */
+static bool
+range_is_over(StoreRange *r)
+{
+	/* acquire [range-state]: the descriptor */
+	uint64		state = atomic_load_explicit(&r->state, memory_order_acquire);
+
+	Assert(epoch_inside());
+	while (state != STORE_RANGE_ENDED)
+	{
+		uint64		now = clock_mono_us();
+		uint64		over;
+
+		if (state != STORE_RANGE_HELD)
+		{
+			TxnDescriptor *d = seg_ptr(state);
+			uint32		undecided = TXN_UNDECIDED;
+
+			Verify(d->magic == TXN_MAGIC);
+			if (status_of(d) == TXN_COMMITTED)
+				return true;
+			over = d->started_us + d->patience_us;
+			/* acq_rel [txn-status]: it is decided, by whom ever */
+			if (now >= over &&
+				!atomic_compare_exchange_strong_explicit(&d->status, &undecided, TXN_ABORTED, memory_order_acq_rel,
+														 memory_order_acquire) &&
+				undecided == TXN_COMMITTED)
+				return true;
+		}
+		else
+			/* relaxed, both: how long is no matter of order */
+			over = atomic_load_explicit(&r->alive_us, memory_order_relaxed) +
+				atomic_load_explicit(&r->patience_us, memory_order_relaxed);
+		if (now < over)
+			return false;
+		/* acq_rel [range-state]: before what is written here now */
+		if (atomic_compare_exchange_strong_explicit(&r->state, &state, STORE_RANGE_ENDED, memory_order_acq_rel,
+													memory_order_acquire))
+		{
+			figure_add(&store_shared->counts[my_slot->number].txn_aborted, 1);
+			return true;
+		}
+	}
+	return true;
+}
+
 /* blocking -- somebody else's range that this key lies in, or -1; inside the epoch. */
 static int
 blocking(const StoreTxn *t, const uint8 *key, uint32 key_len)
 {
 	for (int i = 0; i < STORE_RANGES; i++)
 	{
-		const StoreRange *r = &store_shared->range[i];
+		StoreRange *r = &store_shared->range[i];
 
 		/* seq_cst [store-announce]: filled before its ticket */
 		if (atomic_load_explicit(&r->ticket, memory_order_seq_cst) != 0 && !is_own(t, (uint32) i) &&
-			prefix_covers(r->prefix, r->prefix_len, key, key_len))
+			prefix_covers(r->prefix, r->prefix_len, key, key_len) && !range_is_over(r))
 			return i;
 	}
 	return -1;
@@ -1842,7 +1928,77 @@ ranges_withdraw(StoreTxn *t)
 	t->range_count = 0;
 }
 
-/* announce -- under the table's lock; -1: no place, or it overlaps another's. */
+/* ranges_ended -- has somebody who waited for us ended one of them? */
+static bool
+ranges_ended(const StoreTxn *t)
+{
+	for (uint32 i = 0; i < t->range_count; i++)
+		/* acquire [range-state]: what others have written there since */
+		if (atomic_load_explicit(&store_shared->range[t->range[i].index].state, memory_order_acquire) == STORE_RANGE_ENDED)
+			return true;
+	return false;
+}
+
+/* ranges_give_up -- one has been ended: all commands must run again, under ranges that are announced anew. */
+static void
+ranges_give_up(StoreTxn *t)
+{
+	for (uint32 i = 0; i < t->range_count; i++)
+		if (!t->range[i].in_force)
+		{
+			/* somebody stands still within an epoch: announced again it would only hold up others for as long as he does */
+			t->grace_wait = true;
+			t->grace = t->range[i].grace;
+		}
+	ranges_withdraw(t);
+	t->stale = true;
+	t->ended++;
+}
+
+/* ranges_alive -- the owner is at work: whoever waits for its ranges goes on waiting. */
+static void
+ranges_alive(StoreTxn *t)
+{
+	uint64		now = clock_mono_us();
+
+	for (uint32 i = 0; i < t->range_count; i++)
+		if (t->range[i].in_force)
+			/* relaxed: nothing depends on it but how long others wait */
+			atomic_store_explicit(&store_shared->range[t->range[i].index].alive_us, now, memory_order_relaxed);
+}
+
+/* ranges_commit -- from here on whoever ends a range decides against this commit first; false: one has been ended already. */
+static bool
+ranges_commit(StoreTxn *t, Off descriptor)
+{
+	for (uint32 i = 0; i < t->range_count; i++)
+	{
+		uint64		held = STORE_RANGE_HELD;
+
+		/* acq_rel [range-state]: the descriptor is filled */
+		if (!atomic_compare_exchange_strong_explicit(&store_shared->range[t->range[i].index].state, &held, descriptor,
+													 memory_order_acq_rel, memory_order_relaxed))	/* relaxed: ended */
+			return false;
+	}
+	return true;
+}
+
+/* ranges_hold -- the commit has come to nothing: ranges as before it, unless others have ended them. */
+static void
+ranges_hold(StoreTxn *t, Off descriptor)
+{
+	for (uint32 i = 0; i < t->range_count; i++)
+	{
+		uint64		committing = descriptor;
+
+		/* acq_rel [range-state]; relaxed: it was ended, or had not come so far */
+		(void) atomic_compare_exchange_strong_explicit(&store_shared->range[t->range[i].index].state, &committing, STORE_RANGE_HELD,
+													   memory_order_acq_rel, memory_order_relaxed);
+	}
+	ranges_alive(t);
+}
+
+/* announce -- inside the epoch, under the table's lock; -1: no place, or it overlaps another's. */
 static int
 announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 {
@@ -1850,13 +2006,13 @@ announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 
 	for (int i = 0; i < STORE_RANGES; i++)
 	{
-		const StoreRange *r = &store_shared->range[i];
+		StoreRange *r = &store_shared->range[i];
 
 		/* seq_cst [store-announce] */
 		if (atomic_load_explicit(&r->ticket, memory_order_seq_cst) == 0)
 			place = i;
 		else if (!is_own(t, (uint32) i) && (prefix_covers(r->prefix, r->prefix_len, prefix, prefix_len) ||
-											prefix_covers(prefix, prefix_len, r->prefix, r->prefix_len)))
+											prefix_covers(prefix, prefix_len, r->prefix, r->prefix_len)) && !range_is_over(r))
 			return -1;
 	}
 	if (place >= 0)
@@ -1869,6 +2025,10 @@ announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 		r->tree_id = tree_id;
 		r->prefix_len = prefix_len;
 		memcpy(r->prefix, prefix, prefix_len);
+		/* relaxed, all: before its ticket */
+		atomic_store_explicit(&r->state, STORE_RANGE_HELD, memory_order_relaxed);
+		atomic_store_explicit(&r->alive_us, clock_mono_us(), memory_order_relaxed);
+		atomic_store_explicit(&r->patience_us, (uint64) set_txn_stall_us << Min(t->ended, RANGE_DOUBLINGS), memory_order_relaxed);
 		/* seq_cst [store-announce], both: before the grace period; writers look after they have entered */
 		atomic_store_explicit(&r->ticket, ticket, memory_order_seq_cst);
 		atomic_fetch_add_explicit(&store_shared->ranges_announced, 1, memory_order_seq_cst);
@@ -1901,6 +2061,14 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 	tree_id = store__txn_tree(t, db);
 	epoch_leave();
 	len = store__build_key(txn_key, tree_id, prefix, prefix_len);
+	if (t->range_count > 0 && ranges_ended(t))
+	{
+		ranges_give_up(t);
+		return STORE_CHANGED;
+	}
+	if (t->grace_wait && !epoch_grace_passed(t->grace))
+		return STORE_PARK_MAP;
+	t->grace_wait = false;
 	r = covered(t, txn_key, len);
 	if (r == NULL)
 	{
@@ -1915,7 +2083,9 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 		}
 		if (!table_lock())
 			return STORE_PARK_MAP;
+		epoch_enter();
 		place = announce(t, tree_id, txn_key, len);
+		epoch_leave();
 		table_unlock();
 		if (place < 0)
 		{
@@ -1930,9 +2100,13 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 		r->grace = epoch_grace_start();
 		r->in_force = false;
 	}
-	if (!r->in_force && !epoch_grace_passed(r->grace))
-		return STORE_PARK_MAP;
-	r->in_force = true;
+	if (!r->in_force)
+	{
+		if (!epoch_grace_passed(r->grace))
+			return STORE_PARK_MAP;
+		r->in_force = true;
+		ranges_alive(t);
+	}
 	return STORE_OK;
 }
 

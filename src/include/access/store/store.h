@@ -291,7 +291,8 @@ extern uint64 store_txn_bytes_max(void);
 /*
  * store_txn_range -- nobody else writes keys of 'db' with this prefix until the
  * transaction ends: STORE_PARK_MAP until that holds.  Walks and counts in a
- * transaction ask for their range themselves.
+ * transaction ask for their range themselves.  Others end it when this process stands
+ * still: the next call here says STORE_CHANGED then, or the commit.
  */
 extern StoreStatus store_txn_range(StoreTxn *txn, uint32 db, const void *prefix, uint32 prefix_len) attribute_must_check;
 

@@ -119,9 +119,14 @@ typedef struct StoreCounts
  * period waits for.
  */
 #define STORE_RANGES 16
+#define STORE_RANGE_HELD 0
+#define STORE_RANGE_ENDED 1			/* by somebody who had waited for it too long */
 typedef struct StoreRange
 {
 	_Atomic uint64 ticket;			/* seq_cst [store-announce]; 0: free */
+	_Atomic uint64 state;			/* STORE_RANGE_*, or the Off of the descriptor of its owner's commit; acq_rel [range-state] */
+	_Atomic uint64 alive_us;		/* clock_mono_us when its owner was at it last */
+	_Atomic uint64 patience_us;		/* how long it may stand still from then on */
 	uint32		tree_id;
 	uint32		prefix_len;
 	uint8		prefix[KEY_MAX];	/* with tree id */
