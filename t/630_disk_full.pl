@@ -223,6 +223,18 @@ subtest 'the log cannot grow, the data file can' => sub {
 	cmp_ok(scalar @refused, '>', 0, 'writes are refused once the log is full');
 	is(scalar(grep { !/^MISCONF .*No space left on device/ } @refused), 0, 'with the reason') or diag("first: $refused[0]");
 	everything_right($node, 'while the log is full');
+	# transactions are refused as a whole
+	my $c = $node->connect;
+	my @some = map { (sprintf('k%06d', $_), 'never' x 400) } 1 .. 50;
+	my $refused = qr/^MISCONF .*No space left on device/;
+	like(($c->pipeline(['MULTI'], ['SELECT', 1], ['SET', 'a', 'x' x 2000], ['SELECT', 0], (map { ['SET', @some[ 2 * $_, 2 * $_ + 1 ]] } 0 .. 49), ['DBSIZE'], ['EXEC']))[-1] . '', $refused, 'EXEC is refused');
+	like($c->err('MSET', @some), $refused, 'MSET is');
+	like($c->err('RENAMEPREFIX', 'k0000', 'r0000'), $refused, 'RENAMEPREFIX is');
+	like($c->err('MSETNX', map { s/^k/n/r } @some), $refused, 'MSETNX is');
+	is_deeply(($c->pipeline(['MULTI'], ['GET', $some[0]], ['EXISTS', 'n000001', 'a'], ['COUNTPREFIX', 'k00000'], ['COUNTPREFIX', 'r'], ['EXEC']))[-1], [$expect{$some[0]}, 0, 9, 0], 'one that only reads is not');
+	is($c->cmd('SET', $some[0], 'v', 'NX'), undef, '... nor a write that changes nothing');
+	$c->close;
+	everything_right($node, 'after all that');
 	my $children = join ' ', sort { $a <=> $b } $node->child_pids;
 	unlink $node->data_dir . '/wal/ballast' or die "ballast: $!";
 	ok(poll_until(sub { !fill($node, 1, 100, 'third', 1000) }), 'with room writes go on by themselves');
