@@ -92,6 +92,9 @@ my @CASES = (
 		  . "Are you sure your configuration is correct?\r\n", 'on'],
 	["SCAN x\r\n", "-ERR invalid cursor\r\n", 'on'], ["SCAN 0 COUNT 0\r\n", "-ERR syntax error\r\n", 'on'],
 	["SCAN 0 COUNT\r\n", "-ERR syntax error\r\n", 'on'], ["SCAN 0 COUNT x\r\n", "-ERR value is not an integer or out of range\r\n", 'on'],
+	# HTTP, whose body may hold commands
+	["POST / HTTP/1.1\r\nPING\r\n", '', 'end'], ["Host: here\r\nPING\r\n", '', 'end'], [encode('host:', 'x') . encode('PING'), '', 'end'], ["HOST: \r\n", '', 'end'],
+	["POSTS a\r\n", "-ERR unknown command 'POSTS', with args beginning with: 'a' \r\n", 'on'], ["Host :\r\n", "-ERR unknown command 'Host', with args beginning with: ':' \r\n", 'on'],
 	# long names and arguments are cut in the error text
 	['x' x 200 . "\r\n", "-ERR unknown command '" . 'x' x 128 . "', with args beginning with: \r\n", 'on'],
 	['x ' . join(' ', map { 'arg' . $_ x 30 } 1 .. 9) . "\r\n",

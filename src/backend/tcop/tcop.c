@@ -219,12 +219,34 @@ tcop_auth_required(const Session *s)
 	return !s->authenticated && (set_requirepass[0] != '\0' || !s->is_unix);
 }
 
+/* words that begin lines of HTTP: what a web page can make a browser send to a socket of this machine */
+#define HTTP_LOGGED_EVERY_US UINT64_C(60000000)
+
+/* http_spoken -- is the command a line of HTTP?  Then the connection ends, for what follows may be commands in its body. */
+static bool
+http_spoken(Session *s)
+{
+	static uint64 logged_us;
+
+	if (!tcop__arg_is(s, 0, "post") && !tcop__arg_is(s, 0, "host:"))
+		return false;
+	s->close_after_reply = true;
+	if (logged_us == 0 || tcop_now_us - logged_us >= HTTP_LOGGED_EVERY_US)
+	{
+		logged_us = tcop_now_us;
+		ereport(LOG, "client %llu closed: it speaks HTTP, perhaps at the will of a web page", (unsigned long long) s->id);
+	}
+	return true;
+}
+
 static void
 error_unknown(Session *s)
 {
 	char		args[160];
 	size_t		len = 0;
 
+	if (http_spoken(s))
+		return;
 	args[0] = '\0';
 	for (uint32 i = 1; i < s->argc && len < 128; i++)
 		len += (size_t) snprintf(args + len, sizeof(args) - len, "'%.*s' ",
