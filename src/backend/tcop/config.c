@@ -30,6 +30,7 @@ typedef struct RedisName
 	const char *unit;			/* Redis' unit as settings spell it */
 	int64		min;
 	int64		max;
+	bool		memory;			/* takes units: 1mb */
 } RedisName;
 
 #define FIXED(name_, value) {.name = name_, .constant = value}
@@ -37,6 +38,8 @@ typedef struct RedisName
 #define SETTABLE(name_, get_, set_) {.name = name_, .get = get_, .set = set_}
 #define NUMBER(name_, setting_, per_, unit_, min_, max_) \
 	{.name = name_, .setting = #setting_, .variable = &set_##setting_, .per = per_, .unit = unit_, .min = min_, .max = max_}
+#define BYTES(name_, setting_, min_, max_) \
+	{.name = name_, .setting = #setting_, .variable = &set_##setting_, .per = 1, .unit = "B", .min = min_, .max = max_, .memory = true}
 
 static void
 get_appendfsync(char *value, size_t size)
@@ -236,7 +239,7 @@ static const RedisName redis_names[] = {
 	NUMBER("slowlog-max-len", slowlog_max_len, 1, "", 0, SLOWLOG_ENTRIES_MAX),
 	NUMBER("latency-monitor-threshold", latency_monitor_threshold, 1, "ms", 0, 3600000),
 	SHOWN("proto-max-bulk-len", get_bulk),
-	NUMBER("client-query-buffer-limit", client_query_buffer_limit, 1, "B", 1 * MIB, 1024 * MIB),
+	BYTES("client-query-buffer-limit", client_query_buffer_limit, 1 * MIB, 1024 * MIB),
 	SHOWN("client-output-buffer-limit", get_output_limit),
 	SETTABLE("loglevel", get_loglevel, set_loglevel),
 	FIXED("logfile", ""),
@@ -303,13 +306,24 @@ redis_get(const RedisName *r, char *value, size_t size)
 
 #define VALUE_TEXT_MAX 1100		/* a path, or a setting */
 
-static bool
+/* asked_for -- the word that asks for a name, or NULL. */
+static const BytePart *
 asked_for(Session *s, const char *name)
 {
 	for (uint32 i = 2; i < s->argc; i++)
 		if (pattern_match(s->argv[i].data, s->argv[i].len, name, strlen(name), true))
-			return true;
-	return false;
+			return &s->argv[i];
+	return NULL;
+}
+
+/* reply_name -- as it was asked for, unless by a pattern: clients look for what they have sent. */
+static void
+reply_name(Session *s, const BytePart *word, const char *name)
+{
+	if (text_is(word->data, word->len, name))
+		reply_bulk(&s->out, word->data, word->len);
+	else
+		reply_text(&s->out, name);
 }
 
 TcopResult
@@ -317,27 +331,28 @@ tcop__config_get(Session *s)
 {
 	char		value[VALUE_TEXT_MAX];
 	uint64		count = 0;
+	const BytePart *word;
 
 	if (tcop__too_many(s))
 		return TCOP_DONE;
 	for (size_t i = 0; i < lengthof(redis_names); i++)
-		count += asked_for(s, redis_names[i].name);
+		count += asked_for(s, redis_names[i].name) != NULL;
 	for (int i = 0; i < settings_count(); i++)
-		count += asked_for(s, settings_name(i));
+		count += asked_for(s, settings_name(i)) != NULL;
 	reply_map(&s->out, count);
 	for (size_t i = 0; i < lengthof(redis_names); i++)
-		if (asked_for(s, redis_names[i].name))
+		if ((word = asked_for(s, redis_names[i].name)) != NULL)
 		{
 			redis_get(&redis_names[i], value, sizeof(value));
-			reply_text(&s->out, redis_names[i].name);
+			reply_name(s, word, redis_names[i].name);
 			reply_text(&s->out, value);
 		}
 	for (int i = 0; i < settings_count(); i++)
-		if (asked_for(s, settings_name(i)))
+		if ((word = asked_for(s, settings_name(i))) != NULL)
 		{
 			if (!settings_get(settings_name(i), value, sizeof(value)))
 				NotReached();
-			reply_text(&s->out, settings_name(i));
+			reply_name(s, word, settings_name(i));
 			reply_text(&s->out, value);
 		}
 	return TCOP_DONE;
@@ -357,13 +372,38 @@ set_failed(Session *s, uint32 i, const char *why)
 				(int) Min((size_t) 128, s->argv[i].len), (const char *) s->argv[i].data, why);
 }
 
+/* memory_parse -- a number with a unit of Redis': b, k, kb, m, mb, g, gb, where k is 1,000 and kb 1,024; what is too large is INT64_MAX. */
+static bool
+memory_parse(const char *text, int64 *bytes)
+{
+	static const struct
+	{
+		const char *name;
+		int64		bytes;
+	}			units[] = {{"", 1}, {"b", 1}, {"k", 1000}, {"kb", KIB}, {"m", 1000 * 1000}, {"mb", MIB}, {"g", 1000 * 1000 * 1000}, {"gb", 1024 * MIB}};
+	size_t		digits = strspn(text, "0123456789");
+
+	for (size_t i = 0; i < lengthof(units); i++)
+		if (strcasecmp(text + digits, units[i].name) == 0)
+		{
+			int64		number = digits == 0 ? 0 : strtoll(text, NULL, 10);	/* INT64_MAX where it is more */
+
+			if (__builtin_mul_overflow(number, units[i].bytes, bytes))
+				*bytes = INT64_MAX;
+			return true;
+		}
+	return false;
+}
+
 /* set_number -- false: *error. */
 static bool
 set_number(const RedisName *r, const char *value, NewSetting *to, char *error, size_t error_size)
 {
 	int64		number;
 
-	if (!number_parse(value, strlen(value), &number))
+	if (r->memory && !memory_parse(value, &number))
+		snprintf(error, error_size, "argument must be a memory value");
+	else if (!r->memory && !number_parse(value, strlen(value), &number))
 		snprintf(error, error_size, "argument couldn't be parsed into an integer");
 	else if (number < r->min || number > r->max)
 		snprintf(error, error_size, "argument must be between %lld and %lld inclusive", (long long) r->min, (long long) r->max);
