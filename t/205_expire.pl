@@ -50,6 +50,8 @@ my @table = (
 	[['EXPIRE', 'k', -1], ':0'],
 	# very far
 	[['SET', 'k', 'v'], 'OK'], [['PEXPIREAT', 'k', '9223372036854770000'], ':1'], [['GET', 'k'], '"v"'], [['TTL', 'k'], qr/^:\d{13,}$/], [['PERSIST', 'k'], ':1'],
+	[['PEXPIREAT', 'k', '9223372036854775807'], ':1'], (map { [['PEXPIREAT', 'k', '9223372036854775807', $_], ':0'] } 'NX', 'GT', 'LT'), [['PEXPIREAT', 'k', '9223372036854775806', 'GT'], ':0'],
+	[['EXPIREAT', 'k', $FAR, 'GT'], ':0'], [['EXPIREAT', 'k', $FAR, 'LT'], ':1'], [['EXPIRETIME', 'k'], ":$FAR"], [['PERSIST', 'k'], ':1'],
 	# what keeps a deadline and what takes it away
 	[['SET', 'k', 'v'], 'OK'], [['EXPIREAT', 'k', $FAR], ':1'], [['APPEND', 'k', 'w'], ':2'], [['EXPIRETIME', 'k'], ":$FAR"], [['SET', 'k', 'x'], 'OK'], [['TTL', 'k'], ':-1'],
 	[['EXPIREAT', 'k', $FAR], ':1'], [['GETSET', 'k', 'y'], '"x"'], [['TTL', 'k'], ':-1'], [['EXPIREAT', 'k', $FAR], ':1'], [['DEL', 'k'], ':1'], [['SET', 'k', 1], 'OK'], [['TTL', 'k'], ':-1'],

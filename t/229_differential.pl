@@ -27,6 +27,7 @@ note('not made, because artery does not have them: ' . join(' ', @{$d->{left_out
 my $before = now();
 ok($d->run($count), "$count random commands, seed $seed") or diag($d->{report});
 note(sprintf '%d commands, %d sweeps, %.0f commands/s', $d->{count}, $d->{sweeps}, $d->{count} / (now() - $before));
+if ($count >= 20_000) { cmp_ok($d->{$_} // 0, '>', 5, "$_: $d->{$_}") for qw(walks carried) }
 note("known differences: " . join ', ', map { "$_ $d->{known}{$_}" } sort keys %{$d->{known}}) if %{$d->{known}};
 cmp_ok(scalar keys %{$d->{used}}, '>', 30, 'of ' . keys(%{$d->{used}}) . ' kinds');
 
@@ -38,6 +39,15 @@ cmp_ok(scalar keys %{$d->{used}}, '>', 30, 'of ' . keys(%{$d->{used}}) . ' kinds
 	$wire->command('SET', $_, 'changed') for 'a' .. 'f';
 	ok(!$liar->run(500), 'a lie is found');
 	like($liar->{report}, qr/artery: .*\n  redis:  .*\n.*history of its keys:\n/s, '... and shown with its history');
+	$liar = differential($seed + 3);
+	my $connection = $liar->{connection}[0];
+	$liar->exchange($connection, [['FLUSHALL']]);
+	my $walks = sub { scalar grep { !$liar->walk($connection) } 1 .. 50 };
+	is($walks->(), 0, 'SCAN to its end, page by page: the same');
+	$wire->command('SET', 'extra', 1);
+	isnt($walks->(), 0, '... a key more on one side is found');
+	$wire->command('SET', $_, 1) for 'a' .. 'f';
+	ok(scalar(grep { !$liar->carry($connection) } 1 .. 50), 'so is DUMP of a key that is there on one side only');
 	$liar = differential($seed + 2);
 	no warnings 'redefine';
 	local *Artery::Differential::known = sub { return undef };

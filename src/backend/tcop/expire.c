@@ -60,7 +60,7 @@ decide_expire(const StoreView *view, StoreChange *change, void *arg)
 	if (a->passed)
 		return STORE_DELETE;
 	change->append_to_old = true;
-	change->expiry = (uint64) Min(a->when_ms, (int64) DEADLINE_MAX_MS) * 1000;
+	change->expiry = (uint64) a->when_ms * 1000;
 	return STORE_PUT;
 }
 
@@ -99,7 +99,10 @@ arg_conditions(Session *s, uint32 *conditions)
 	return false;
 }
 
-/* arg_time -- argument 2 as a moment, milliseconds since 1970; may lie before that.  False: the error is answered. */
+/*
+ * arg_time -- argument 2 as a moment, milliseconds since 1970; may lie before that.
+ * It is cut to what can be kept, so that GT and LT compare like with like.  False: the error is answered.
+ */
 static bool
 arg_time(Session *s, bool seconds, bool relative, int64 *when_ms)
 {
@@ -109,7 +112,10 @@ arg_time(Session *s, bool seconds, bool relative, int64 *when_ms)
 		return false;
 	if ((!seconds || !__builtin_mul_overflow(when, INT64_C(1000), &when)) &&
 		!__builtin_add_overflow(when, relative ? now_ms() : 0, when_ms))
+	{
+		*when_ms = Min(*when_ms, (int64) DEADLINE_MAX_MS);
 		return true;
+	}
 	reply_error(&s->out, "ERR invalid expire time in '%s' command", s->command->name);
 	return false;
 }

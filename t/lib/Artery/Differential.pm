@@ -12,6 +12,8 @@
 #
 # What cannot be equal byte by byte is compared by rules:
 #   unordered   KEYS, SCAN: the same elements
+#   walked      SCAN to its end, page by page: the same keys, here each exactly once
+#   carried     what DUMP tells on one side is restored on the other
 #   near        TTL and its like: the two servers have run the command at two moments
 #   known       the list of intended differences, each with its reason, in known() below
 # Times to live are so long that nothing expires by itself, all different, and more
@@ -29,7 +31,7 @@ my $WAIT         = 60;
 
 # EXEC runs its commands before it knows whether a watched key has changed: what they do to the connection is
 # taken back for SELECT and HELLO, but not for CLIENT SETNAME
-our $NOT_QUEUED = qr/\A(client)\z/;
+our $NOT_QUEUED = qr/\A(client|reset)\z/;
 # WATCH looks at versions: a key that was not there, was made and went with its whole database is as if it
 # had never been, and EXEC goes on, where Redis refuses.  And a BITFIELD whose writes all fail makes a value of
 # zeros, which is a change here, while Redis does not tell watchers.  So these are made only while nobody watches.
@@ -123,7 +125,14 @@ sub number
 	return $r < 0.75 ? small() : $r < 0.9 ? pick('9223372036854775807', '-9223372036854775808', '9223372036854775800', 4294967296, 2147483648, 1e6, -1e6) : pick(@BAD);
 }
 
-sub float { return chance(0.8) ? pick('1', '-1', '0.1', '3.0e3', '1.5', '-2.25', '1e-5', '123456789.123', '0', '5e2', '10.50', '.5', '1e17', '-1e20') : pick(@BAD, 'inf', '-inf', '1e5000') }
+sub float
+{
+	my $r = rand;
+	return $r < 0.7 ? pick('1', '-1', '0.1', '3.0e3', '1.5', '-2.25', '1e-5', '123456789.123', '0', '5e2', '10.50', '.5', '1e17', '-1e20')
+		: $r < 0.82 ? pick('', '-') . join('', map { int rand 10 } 1 .. 1 + int rand 25) . pick('', '.' . int rand 1e9) . pick('', 'e' . (int(rand 60) - 30))
+		: $r < 0.92 ? pick('5.', '-0.0', '1e-17', '1e-18', '0x10', '0x1.8p1', '1' x 30, '0' x 300 . '1', '0.' . '1' x 252, '1e4000', '-1e4000', '1e4932', '1e-4940', '1e21', '1e36')
+		: pick(@BAD, 'inf', '-inf', '+inf', 'infinity', '-nan', '1e5000', '1e', '1e+', '--1', '1,5', '1_0', '.', '1' x 5119);
+}
 
 sub bytes { return join '', map { chr int rand 256 } 1 .. $_[0] }
 
@@ -172,6 +181,7 @@ sub set_options
 	push @o, ['KEEPTTL'] if chance(0.15);
 	push @o, [$self->when] if chance(0.4);
 	push @o, [$self->when] if chance(0.03);
+	push @o, [pick('GET', 'KEEPTTL', 'PERSIST')] if chance(0.03);
 	push @o, ['BOGUS'] if chance(0.01);
 	return shuffled(@o);
 }
@@ -193,7 +203,26 @@ sub bit_field_part
 		: ('OVERFLOW', chance(0.95) ? pick('WRAP', 'SAT', 'FAIL') : 'BOGUS');
 }
 
-sub patterns { return pick('*', 'a', '[a-c]', 'k*', '?', '/p/*', '*:[12]', '', '\\a', '[^a]', "*\xff*") }
+# patterns -- half of them of random parts; without ranges that end beyond ASCII: Redis compares such bytes with their sign
+sub patterns
+{
+	return pick('*', 'a', '[a-c]', 'k*', '?', '/p/*', '*:[12]', '', '\\a', '[^a]', "*\xff*") if chance(0.5);
+	my $pattern;
+	do
+	{
+		$pattern = join '', map { pick('a', 'b', 'k', ':', '1', '/', 'p', '*', '?', '[a-c]', '[^a]', '[c-a]', '[]]', '[^]a]', '[\\]]', '[a\\-c]', '[-a]', '[a-]', '[', ']', '\\', '\\*', '-', "\0", "\xff") } 1 .. int rand 6;
+	} while ($pattern =~ /-[^\0-\x7f]|[^\0-\x7f]-/);
+	return $pattern;
+}
+
+# one of these: complaints of commands about the connection or the server, and what they tell where nothing was changed
+my @CLIENT = map { [split] } 'GETNAME', 'BOGUS', 'NO-EVICT on', 'NO-EVICT x', 'SETNAME x', 'UNBLOCK 999999', 'UNBLOCK 999999 BOGUS', 'UNBLOCK x', 'GETREDIR', 'TRACKINGINFO', 'CACHING yes', 'CACHING',
+	'KILL', 'KILL x', 'KILL ID', 'KILL ID x', 'KILL ID 0', 'KILL ID 999999999', 'KILL TYPE bogus', 'KILL TYPE master', 'KILL ADDR 1.1.1.1:1', 'KILL LADDR 1.1.1.1:1 SKIPME no', 'KILL USER nosuch', 'KILL SKIPME maybe',
+	'LIST TYPE', 'LIST TYPE bogus', 'LIST TYPE master', 'LIST TYPE replica', 'LIST ID', 'LIST ID x', 'LIST ID 999999999', 'LIST BOGUS', 'INFO x', 'ID x', 'REPLY x', 'PAUSE', 'PAUSE x', 'PAUSE -1', 'PAUSE 0 BOGUS', 'UNPAUSE',
+	'TRACKING', 'TRACKING x', 'TRACKING on BOGUS', 'TRACKING on REDIRECT x', 'TRACKING on REDIRECT 999999999', 'TRACKING on PREFIX a', 'TRACKING on BCAST OPTIN', 'TRACKING on OPTIN OPTOUT', 'TRACKING off';
+my @CONFIG = map { [split] } 'SET bogus 1', 'SET timeout x', 'SET timeout -9223372036854775809', 'GET databases', 'GET DataBases', 'GET maxmemory-policy', 'GET [d]atabases', 'GET nosuch', 'SET databases 3', 'SET timeout 0 timeout 1', 'SET timeout',
+	'SET timeout 0 bogus', 'SET client-query-buffer-limit 1.5mb', 'SET maxmemory-policy bogus', 'SET notify-keyspace-events q', 'SET appendfsync bogus', 'SET loglevel bogus', 'SET slowlog-max-len x', 'GET', 'RESETSTAT x', 'REWRITE x', 'BOGUS';
+my @LATENCY = map { [split] } 'HISTORY bogus', 'HISTORY', 'GRAPH bogus', 'GRAPH', 'RESET a b', 'LATEST', 'DOCTOR x', 'HISTOGRAM nosuch', 'BOGUS';
 
 # weight, name, words
 sub _choices
@@ -225,13 +254,14 @@ sub _choices
 		[3, 'object', sub { (pick('ENCODING', 'REFCOUNT', 'FREQ', 'BOGUS'), key()) }], [3, 'echo', sub { value() }], [3, 'ping', sub { chance(0.5) ? () : value() }], [2, 'wait', sub { (chance(0.8) ? 0 : pick(-1, 'x'), chance(0.8) ? 0 : pick(-1, 'x')) }],
 		[3, 'publish', sub { (pick('news', 'a'), value()) }], [1, 'pubsub', sub { @{pick(['CHANNELS'], ['NUMSUB', 'a', 'b'], ['NUMPAT'], ['CHANNELS', '*'], ['BOGUS'])} }],
 		[5, 'watch', sub { keys_some() }], [2, 'unwatch', sub { () }], [2, 'discard', sub { () }], [2, 'exec', sub { () }],
-		[2, 'bogus', sub { map { value() } 1 .. rand 4 }], [1, 'client', sub { @{pick(['GETNAME'], ['BOGUS'], ['NO-EVICT', 'on'], ['NO-EVICT', 'x'], ['SETNAME', 'x'], ['SETNAME', 'a b'], ['SETNAME', ''], ['UNBLOCK', 999999], ['GETREDIR'], ['TRACKINGINFO'], ['CACHING', 'yes'])} }],
+		[2, 'bogus', sub { map { value() } 1 .. rand 4 }], [3, 'client', sub { @{pick(@CLIENT, ['SETNAME', 'a b'], ['SETNAME', ''])} }],
 		[1, 'acl', sub { @{pick(['WHOAMI'], ['USERS'], ['LIST'], ['GETUSER', 'default'], ['GETUSER', 'x'], ['CAT', 'bogus'], ['DRYRUN', 'default', 'get', 'a'])} }],
 		[1, 'memory', sub { @{pick(['USAGE', 'nokey'], ['USAGE', 'nokey', 'SAMPLES', -1], ['BOGUS'])} }],
 		[1, 'script', sub { @{pick(['EXISTS', 'a', 'b'], ['FLUSH'], ['FLUSH', 'x'])} }], [1, 'function', sub { @{pick(['FLUSH'], ['FLUSH', 'x'])} }],
-		[1, 'config', sub { @{pick(['SET', 'bogus', 1], ['SET', 'timeout', 'x'], ['GET', 'databases'], ['GET', 'maxmemory-policy'], ['SET', 'databases', 3], ['SET', 'timeout', 0, 'timeout', 1])} }],
+		[2, 'config', sub { @{pick(@CONFIG)} }],
 		[1, 'command', sub { @{pick(['GETKEYS', 'MSET', 'a', 1, 'b', 2], ['GETKEYS', 'GET'], ['GETKEYS', 'BOGUS', 1], ['GETKEYS', 'PING', 'x'], ['INFO', 'bogus'])} }],
-		[1, 'cluster', sub { 'INFO' }], [1, 'module', sub { 'LIST' }], [1, 'latency', sub { ('HISTORY', 'bogus') }], [1, 'slowlog', sub { ('GET', -2) }],
+		[1, 'cluster', sub { pick('INFO', 'NODES', 'MYID', 'SLOTS') }], [1, 'module', sub { 'LIST' }], [1, 'latency', sub { @{pick(@LATENCY)} }], [1, 'slowlog', sub { @{pick(['GET', -2], ['GET', 'x'], ['GET', 1, 2], ['LEN', 'x'], ['BOGUS'])} }],
+		[1, 'reset', sub { () }], [1, 'auth', sub { @{pick(['x'], ['nosuch', 'x'], ['default', 'x'], ['a', 'b', 'c'])} }], [1, 'readonly', sub { () }], [1, 'readwrite', sub { () }], [1, 'asking', sub { () }], [1, 'failover', sub { 'ABORT' }],
 	);
 	my @usable = grep { $_->[1] eq 'bogus' || ($self->{commands}{artery}{$_->[1]} && $self->{commands}{redis}{$_->[1]}) } @all;
 	$self->{left_out} = [grep { my $n = $_; !grep { $_->[1] eq $n } @usable } map { $_->[1] } @all];
@@ -252,10 +282,11 @@ sub one
 	} while (@words > 1 && $self->{commands}{redis}{lc "$words[0]|$words[1]"} && !$self->{commands}{artery}{lc "$words[0]|$words[1]"}
 		|| $queued && $choice->[1] =~ $NOT_QUEUED || $choice->[1] =~ $NOT_WATCHED && grep { $_->{watches} } @{$self->{connection}});
 	$self->{now}{watches} = 1 if $choice->[1] eq 'watch';
-	$self->{now}{watches} = 0 if $choice->[1] eq 'unwatch' && !$queued;
+	$self->{now}{watches} = 0 if $choice->[1] eq 'unwatch' && !$queued || $choice->[1] eq 'reset';
+	$self->{now}{proto} = 2 if $choice->[1] eq 'reset';
 	$self->{used}{$choice->[1]}++;
 	# not what may turn into something that waits, or tells of the server itself
-	if (chance(0.04) && @words > 1 && $choice->[1] !~ /\A(slowlog|latency|client|config|debug|memory|acl|command|function|wait)\z/)
+	if (chance(0.04) && @words > 1 && $choice->[1] !~ /\A(slowlog|latency|client|config|debug|memory|acl|command|function|wait|auth|reset|failover)\z/)
 	{
 		my $r = rand;
 		if ($choice->[1] eq 'bitfield' || $r < 0.35) { pop @words }
@@ -268,6 +299,29 @@ sub one
 	if (chance(0.1)) { $_ = lc for grep { /\A[A-Z]{2,}\z/ } @words[1 .. $#words] }
 	return \@words;
 }
+
+# inline -- a command as a person types it, quoted in one way or another
+sub inline
+{
+	return join(pick(' ', '  ', "\t"), map {
+		my $word = $_;
+		if (length $word && $word !~ /[^!#-&(-~]/ && chance(0.7)) { $word }
+		elsif ($word !~ /[^ -~]/ && chance(0.5)) { $word =~ s/'/\\'/g; $word =~ /\\(?!')/ ? quoted($_) : "'$word'" }
+		else { quoted($word) }
+	} @_) . pick("\r\n", "\n");
+}
+
+sub quoted
+{
+	my ($word) = @_;
+	my %letter = ("\n" => 'n', "\r" => 'r', "\t" => 't', "\b" => 'b', "\a" => 'a');
+	$word =~ s/(["\\])/\\$1/g;
+	$word =~ s/([^ -~])/my $c = $1; $letter{$c} && chance(0.5) ? "\\$letter{$c}" : sprintf(chance(0.5) ? '\\x%02x' : '\\x%02X', ord $c)/ge;
+	return "\"$word\"";
+}
+
+# sent -- the bytes of a command; a short one now and then inline
+sub sent { my $size = 0; $size += length for @_; return $size < 10_000 && chance(0.05) ? inline(@_) : Artery::SoakWire::encode(@_) }
 
 sub batch
 {
@@ -367,6 +421,24 @@ sub far_future
 	return $n > ($name =~ /\Ap/ ? 9e15 : 9e12);
 }
 
+# same_keys -- what KEYS or SCAN found with this pattern, in any order.  A star matches any bytes, none too; in Redis
+# no pattern with a star but "*" itself matches the key of no bytes.
+sub same_keys
+{
+	my ($pattern, $artery, $redis) = @_;
+	my $found = join '', sort @$artery;
+	return $found eq join('', sort @$redis) || $pattern =~ /\*/ && $found eq join('', sort("\$0\r\n\r\n", @$redis));
+}
+
+# match -- the pattern that counts in the words of SCAN
+sub match
+{
+	my @words = @_;
+	my $pattern = '';
+	for (my $i = 0; $i < $#words; $i++) { $pattern = $words[++$i] if uc $words[$i] eq 'MATCH' }
+	return $pattern;
+}
+
 # same -- by the rules for this command
 sub same
 {
@@ -377,11 +449,11 @@ sub same
 	return near($artery, $redis, 3) if $name eq 'ttl' || $name eq 'expiretime';
 	return near($artery, $redis, 3000) if $name eq 'pttl' || $name eq 'pexpiretime';
 	return ($artery =~ /\A\$\d/) == ($redis =~ /\A\$\d/) if $name eq 'randomkey' && ($artery . $redis) !~ /\A-/;
-	return join('', sort(elements($artery))) eq join('', sort(elements($redis))) if $name eq 'keys';
+	return same_keys($command->[1], [elements($artery)], [elements($redis)]) if $name eq 'keys' && @$command == 2;
 	if ($name eq 'scan' && $artery !~ /\A-/)
 	{
 		my ($a, $r) = map { [elements($_)] } $artery, $redis;
-		return @$a == 2 && @$r == 2 && $a->[0] eq $r->[0] && join('', sort(elements($a->[1]))) eq join('', sort(elements($r->[1])));
+		return @$a == 2 && @$r == 2 && $a->[0] eq $r->[0] && same_keys(match(@$command), [elements($a->[1])], [elements($r->[1])]);
 	}
 	my $known = known($command, $artery, $redis) or return 0;
 	$self->{known}{$known->[0]}++;
@@ -456,7 +528,7 @@ sub differs
 		}
 		if ($r =~ /\A\+QUEUED/) { push @queued, $command; $open = 1 }
 		elsif (lc $command->[0] eq 'multi' && $r =~ /\A\+OK/) { @queued = (); $open = 1 }
-		elsif (lc $command->[0] =~ /\A(exec|discard)\z/) { $open = 0 }
+		elsif (lc $command->[0] =~ /\A(exec|discard|reset)\z/) { $open = 0 }
 	}
 	return 0;
 }
@@ -466,7 +538,7 @@ sub exchange
 {
 	my ($self, $connection, $batch) = @_;
 	my $marker = 'end of batch ' . ++$self->{batches};
-	my $text = join '', map { Artery::SoakWire::encode(@$_) } @$batch, ['ECHO', $marker];
+	my $text = join '', (map { sent(@$_) } @$batch), Artery::SoakWire::encode('ECHO', $marker);
 	my %reply;
 	my %error;
 	_write($connection->{$_}, $text) for qw(artery redis);
@@ -495,6 +567,72 @@ sub switch
 		die "$side: HELLO: $error" if $error;
 	}
 	return;
+}
+
+# ask -- one command to both sides, outside of what is compared: the two replies
+sub ask
+{
+	my ($self, $connection, %command) = @_;
+	my $marker = 'asked ' . ++$self->{asked};
+	_write($connection->{$_}, Artery::SoakWire::encode(@{$command{$_}}) . Artery::SoakWire::encode('ECHO', $marker)) for qw(artery redis);
+	return map {
+		my ($reply, $error) = _read($connection->{$_}, $marker);
+		die "$_: @{$command{$_}}: $error" if $error;
+		$reply;
+	} qw(artery redis);
+}
+
+# bulk -- what a reply holds, or undef
+sub bulk { my ($reply) = @_; return $reply =~ /\A\$(\d+)\r\n/ ? substr($reply, $+[0], $1) : undef }
+
+# unlike -- reports what was found between batches, and returns false
+sub unlike
+{
+	my ($self, $what, $artery, $redis, @keys) = @_;
+	$self->{report} = "$what, after command $self->{count} of seed $self->{seed}:\n  artery: " . shown($artery) . "\n  redis:  " . shown($redis) . "\nhistory of its keys:\n" . $self->history(['', @keys]) . "\n";
+	return 0;
+}
+
+# walk -- SCAN to its end, page by page, over the connections in turn: the same keys; here exactly once
+sub walk
+{
+	my ($self, $connection) = @_;
+	my @options = shuffled(['COUNT', 1 + int rand 6], (map { [@$_] } grep { chance(0.5) } ['MATCH', patterns()], ['TYPE', 'string']));
+	my %cursor = (artery => 0, redis => 0);
+	my %keys = (artery => [], redis => []);
+	my $pages = 0;
+	do
+	{
+		my %reply;
+		@reply{qw(artery redis)} = $self->ask($connection, map { $_ => ['SCAN', $cursor{$_} // 0, @options] } qw(artery redis));
+		for my $side (grep { defined $cursor{$_} } qw(artery redis))
+		{
+			my ($next, $found) = elements($reply{$side});
+			push @{$keys{$side}}, elements($found) if defined $found;
+			$cursor{$side} = bulk($next // '') || undef;
+		}
+		if (++$pages > 1000) { $self->{report} = "SCAN @options does not end"; return 0 }
+	} while (defined $cursor{artery} || defined $cursor{redis});
+	my %once = map { $_ => 1 } @{$keys{redis}};
+	$self->{walks}++;
+	return 1 if same_keys(match(@options), $keys{artery}, [keys %once]);
+	my %count = %once;
+	$count{$_}-- for @{$keys{artery}};
+	return $self->unlike('SCAN ' . shown_command([@options]) . ' to its end', join(' ', sort @{$keys{artery}}), join(' ', sort keys %once), map { bulk($_) } grep { $count{$_} } keys %count);
+}
+
+# carry -- what DUMP tells of a key on one side becomes the value of another key on the other side
+sub carry
+{
+	my ($self, $connection) = @_;
+	my ($from, $to) = (key(), key());
+	my ($artery, $redis) = map { bulk($_) } $self->ask($connection, map { $_ => ['DUMP', $from] } qw(artery redis));
+	return 1 if !defined $artery && !defined $redis;
+	$self->{carried}++;
+	my @replies = defined $artery && defined $redis ? $self->ask($connection, artery => ['RESTORE', $to, 0, $redis, 'REPLACE'], redis => ['RESTORE', $to, 0, $artery, 'REPLACE']) : ('', '');
+	push @{$self->{history}}, [$connection->{n}, ['DUMP', $from]], [$connection->{n}, ['RESTORE', $to, 0, 'what the other side told', 'REPLACE']];
+	return 1 if "@replies" eq "+OK\r\n +OK\r\n";
+	return $self->unlike('DUMP ' . shown($from) . ', and RESTORE of what the other side told', map({ ($_->[0] // 'nil') . ' ' . $_->[1] } [$artery, $replies[0]], [$redis, $replies[1]]), $from, $to);
 }
 
 # sweep -- all databases: every key, value and deadline; then everything goes
@@ -535,6 +673,8 @@ sub run
 	{
 		my $connection = pick(@{$self->{connection}});
 		$self->switch($connection) if chance(0.1);
+		if (chance(0.15)) { $self->walk($connection) or return 0 }
+		if (chance(0.2)) { $self->carry($connection) or return 0 }
 		$self->exchange($connection, $self->batch($connection, chance(0.3) ? 1 + int rand 5 : 1 + int rand 200)) or return 0;
 		if ($self->{count} >= $next_sweep)
 		{
