@@ -24,6 +24,32 @@ async function fails(promise, pattern, what) {
 	return check(false, what, 'no error');
 }
 
+// collector -- what comes one by one; first(n): the first n, once they are there
+function collector() {
+	const items = [];
+	let wake = null;
+	return {
+		add(item) {
+			items.push(item);
+			if (wake)
+				wake();
+		},
+		async first(count) {
+			while (items.length < count)
+				await new Promise((resolve) => { wake = resolve; });
+			return items.slice(0, count);
+		},
+	};
+}
+
+// until -- asks again and again, for half a minute at most
+async function until(condition, what) {
+	const end = Date.now() + 30000;
+	while (!(await condition()) && Date.now() < end)
+		await new Promise((resolve) => { setTimeout(resolve, 1); });
+	check(Date.now() < end, what, 'waited in vain');
+}
+
 // restart -- resolves once the test has restarted the server
 function restart() {
 	return new Promise((resolve) => {
@@ -37,4 +63,4 @@ function end() {
 	input.close();
 }
 
-module.exports = { check, same, fails, restart, end };
+module.exports = { check, same, fails, collector, until, restart, end };

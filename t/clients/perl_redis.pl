@@ -54,6 +54,32 @@ check($info->{redis_version} && defined $info->{connected_clients}, 'info');
 $redis->select(2);
 check(!defined $redis->get('perl:a'), 'select');
 $redis->select(0);
+
+# transactions, messages, options
+$redis->multi;
+is(join(',', $redis->set('perl:t', 1), $redis->incr('perl:t'), $redis->exec), 'QUEUED,QUEUED,OK,2', 'multi');
+my $other = Redis->new(sock => $socket);
+$redis->watch('perl:t');
+$other->set('perl:t', 'yours');
+$redis->multi;
+$redis->set('perl:t', 'mine');
+my @nothing = $redis->exec;
+is($redis->get('perl:t'), 'yours', 'watch, and another one changes it: ' . @nothing);
+my @messages;
+$other->subscribe('perl:c1', 'perl:c2', sub { push @messages, join ' ', @_[0, 1] });
+$other->psubscribe('perl:*', sub { push @messages, join ' ', grep { defined } @_[0 .. 2] });
+is($redis->publish('perl:c1', 'one'), 2, 'publish');
+$other->wait_for_messages(5) while @messages < 2;
+is(join(', ', sort @messages), 'one perl:c1, one perl:c1 perl:*', 'messages');
+$other->quit;
+is($redis->set('perl:o', 'v', EX => 100), 'OK', 'set EX');
+is(join(',', $redis->ttl('perl:o') > 90, $redis->persist('perl:o'), $redis->ttl('perl:o'), $redis->getset('perl:o', 'w'), $redis->expire('perl:o', 100), $redis->rename('perl:o', 'perl:p'), $redis->exists('perl:o')),
+	'1,1,-1,v,1,OK,0', 'deadlines, rename');
+is(join(',', $redis->setbit('perl:b', 9, 1), $redis->bitcount('perl:b'), $redis->bitop('NOT', 'perl:b', 'perl:b'), $redis->getbit('perl:b', 9), $redis->incrbyfloat('perl:f', '1.5e1')), '0,1,2,0,15', 'bits, floats');
+$redis->restore('perl:d', 0, $redis->dump('perl:p'));
+is($redis->get('perl:d'), 'w', 'dump, restore');
+is(join(',', sort $redis->keys('perl:[dp]')), 'perl:d,perl:p', 'keys');
+is(scalar(grep { $_ eq 'default' } $redis->acl('USERS')), 1, 'a command that the library does not know');
 print "restart\n";
 my $done = <STDIN>;
 is($redis->get('perl:a'), 'one', 'get after the restart');
