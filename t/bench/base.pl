@@ -17,51 +17,32 @@ use FindBin;
 use lib $FindBin::Bin;
 use Bench::Report;
 use Bench::Server;
+use Bench::Setup;
 use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
 use Getopt::Long qw(GetOptions);
 use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", runs => 3, keys => 5_000_000, gib => 1, seconds => 5, dir => '/var/tmp', cold => 128, seed => 1);
 GetOptions(\%option, qw(bindir=s runs=i keys=i gib=f seconds=f dir=s cold=i seed=i strict quick)) or exit 2;
 %option = (%option, runs => 1, keys => 200_000, gib => 0.05, seconds => 1, cold => 96) if $option{quick};
 $option{bindir} = abs_path($option{bindir}) // $option{bindir};
 my @rows = qw(bandwidth dirty latency memory start cold);
 my %wanted = map { $_ => 1 } @ARGV ? @ARGV : @rows;
-my $bench_pid = $$;
-my $dir = tempdir('artb-XXXXXX', DIR => $option{dir}, CLEANUP => 0);
+my $dir = bench_dir($option{dir});
+at_end(sub {
+	for my $group (glob("/sys/fs/cgroup/memory/artery-bench-$$-*"), glob "/sys/fs/cgroup/artery-bench-$$-*")
+	{
+		if (open my $in, '<', "$group/cgroup.procs") { kill 'KILL', map { /(\d+)/ } <$in> }
+		sleep 0.2;
+		rmdir $group;
+	}
+});
 my $missed = 0;
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
 
 sub note { print STDERR "  @_\n" }
-
-sub tool
-{
-	my ($name, @libs) = @_;
-	my $out = "$root/build/bench";
-	make_path($out);
-	my $source = "$FindBin::Bin/$name.c";
-	if (!-x "$out/$name" || -M "$out/$name" > -M $source)
-	{
-		system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', "$out/$name", $source, @libs) == 0 or die "could not build $name\n";
-	}
-	return "$out/$name";
-}
-
-sub run_json
-{
-	my (@command) = @_;
-	open my $in, '-|', @command or die "could not run $command[0]: $!\n";
-	my $text = do { local $/; <$in> } // '';
-	close $in;
-	die "@command failed: $text\n" if $? || $text !~ /^\{/;
-	return JSON::PP::decode_json($text);
-}
 
 sub load_keys
 {
@@ -330,7 +311,7 @@ sub cold
 	my $memory = $option{cold} * 2**20;
 	my $value = 400;
 	my $keys = int(10 * $memory / ($value + 50));
-	my $peer = tool('bench_peer', qw(-llmdb -lrocksdb -lpthread));
+	my $peer = tool('bench_peer', libs => [qw(-llmdb -lrocksdb -lpthread)]);
 	my $group = cgroup('cold', $memory);
 	if (!defined $group) { verdict('cold random GETs', 'skipped: no memory cgroup can be written here'); return }
 	run_json($peer, $_, 'fill', "$dir/$_", $keys, $value) for qw(lmdb rocksdb);
@@ -394,19 +375,3 @@ for my $name (grep { $wanted{$_} } @rows)
 	Bench::Server::end_all();
 }
 exit($failed ? 3 : $option{strict} && $missed ? 1 : 0);
-
-END
-{
-	if (defined $bench_pid && $$ == $bench_pid && defined $dir)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir);
-		for my $group (glob("/sys/fs/cgroup/memory/artery-bench-$$-*"), glob "/sys/fs/cgroup/artery-bench-$$-*")
-		{
-			if (open my $in, '<', "$group/cgroup.procs") { kill 'KILL', map { /(\d+)/ } <$in> }
-			sleep 0.2;
-			rmdir $group;
-		}
-	}
-}

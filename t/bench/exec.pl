@@ -13,34 +13,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench::Client;
+use Bench::Report;
 use Bench::Server;
-use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
+use Bench::Setup;
 use Getopt::Long qw(GetOptions);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", rounds => 5, seconds => 2, keys => 100_000, sets => 10, dir => '/var/tmp', workers => 2);
 GetOptions(\%option, qw(bindir=s rounds=i seconds=f keys=i sets=i dir=s workers=i only=s strict)) or exit 2;
-my $bench_pid = $$;
-my $dir = tempdir('artxXXXXXX', DIR => $option{dir}, CLEANUP => 0);
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+my $dir = bench_dir($option{dir});
 
-make_path("$root/build/bench");
-my $load = "$root/build/bench/bench_exec";
-if (!-x $load || -M $load > -M "$FindBin::Bin/bench_exec.c")
-{
-	system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', $load, "$FindBin::Bin/bench_exec.c") == 0 or exit 2;
-}
+my $load = tool('bench_exec');
 my @server = (
 	Bench::Server::Artery->new(label => 'artery', parent => $dir, bindir => $option{bindir}, settings => { durability => 'none', workers => $option{workers} }),
 	Bench::Server::Redis->new(label => 'redis', parent => $dir));
@@ -53,8 +36,6 @@ my @cases = (
 	[ "EXEC of $option{sets} SETs, -c 1",               1,  1,  '',     undef ],
 	[ "MSET of $option{sets} keys, -c 8, 4 on the way", 8,  4,  'mset', undef ]);
 @cases = grep { $_->[0] =~ /$option{only}/ } @cases if defined $option{only};
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2] }
 
 sub run_case
 {

@@ -17,34 +17,21 @@ use lib $FindBin::Bin;
 use Bench::Client;
 use Bench::Report;
 use Bench::Server;
+use Bench::Setup;
 use Cwd qw(abs_path);
-use File::Path qw(remove_tree);
-use File::Temp qw(tempdir);
 use Getopt::Long qw(GetOptions);
 use List::Util qw(max);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", keys => 1_000_000, ahead => 0, dir => '/var/tmp', workers => 2);
 GetOptions(\%option, qw(bindir=s keys=i ahead=f dir=s workers=i durable cold no-redis strict set=s@)) or exit 2;
 $option{bindir} = abs_path($option{bindir}) // $option{bindir};
 $option{ahead} ||= 3 + $option{keys} / 60_000 + ($option{cold} ? 5 : 0);
-my $bench_pid = $$;
-my $dir = tempdir('artxXXXXXX', DIR => $option{dir}, CLEANUP => 0);
+my $dir = bench_dir($option{dir});
 my @children;
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		kill 'KILL', @children;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+at_end(sub { kill 'KILL', @children });
 
 # load -- all keys, pipelined
 sub load

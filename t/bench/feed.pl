@@ -15,38 +15,20 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench::Client;
+use Bench::Report;
 use Bench::Server;
-use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
+use Bench::Setup;
 use Getopt::Long qw(GetOptions);
 use IO::Socket::UNIX;
 use Time::HiRes qw(sleep);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", rounds => 5, writes => 200_000, clients => 50, pipeline => 16, keys => 100_000, dir => '/var/tmp',
 	durability => 'immediate', workers => 2);
 GetOptions(\%option, qw(bindir=s rounds=i writes=i clients=i pipeline=i keys=i dir=s durability=s workers=i only=s)) or exit 2;
-my $bench_pid = $$;
-my $dir = tempdir('artfXXXXXX', DIR => $option{dir}, CLEANUP => 0);
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+my $dir = bench_dir($option{dir});
 
-make_path("$root/build/bench");
-my $feed = "$root/build/bench/bench_feed";
-if (!-x $feed || -M $feed > -M "$FindBin::Bin/bench_feed.c")
-{
-	system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', $feed, "$FindBin::Bin/bench_feed.c", '-lhiredis') == 0 or exit 2;
-}
+my $feed = tool('bench_feed', libs => ['-lhiredis']);
 my $server = Bench::Server::Artery->new(label => 'feed', parent => $dir, bindir => $option{bindir},
 	settings => { durability => $option{durability}, workers => $option{workers} });
 $server->start;
@@ -62,8 +44,6 @@ my @cases = (
 );
 
 @cases = ($cases[0], grep { $_->{name} =~ /$option{only}/ } @cases[1 .. $#cases]) if defined $option{only};
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2] }
 
 # begin -- the consumers of a case; returns what ends them
 sub begin

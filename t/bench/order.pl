@@ -17,54 +17,27 @@ use FindBin;
 use lib $FindBin::Bin;
 use Bench::Report;
 use Bench::Server;
+use Bench::Setup;
 use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
+use File::Path qw(remove_tree);
 use Getopt::Long qw(GetOptions);
-use JSON::PP ();
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", runs => 3, keys => '1024000,5120000', seconds => 1, dir => '/var/tmp', order => 'random', pages => 'huge,small');
 GetOptions(\%option, qw(bindir=s runs=i keys=s seconds=f dir=s order=s pages=s strict quick)) or exit 2;
 %option = (%option, runs => 1, keys => '128000', seconds => 0.2) if $option{quick};
 $option{bindir} = abs_path($option{bindir}) // $option{bindir};
 my @rows = @ARGV ? @ARGV : qw(list range values);
 my %target = (list => 0.5, range => 1.5);	# of LMDB's time, at most
-my $bench_pid = $$;
-my $dir = tempdir('artb-XXXXXX', DIR => $option{dir}, CLEANUP => 0);
+my $dir = bench_dir($option{dir});
 my $missed = 0;
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
-
-# tool -- a program of this folder, compiled if it is older than what it is made of
-sub tool
-{
-	my ($name, $more, @libs) = @_;
-	my $out = "$root/build/bench";
-	make_path($out);
-	my @made_of = ("$FindBin::Bin/$name.c", "$FindBin::Bin/order_keys.h", grep { -f } @libs);
-	if (!-x "$out/$name" || grep { -M "$out/$name" > -M $_ } @made_of)
-	{
-		system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra -fno-omit-frame-pointer -fno-strict-aliasing), @$more, '-o', "$out/$name", "$FindBin::Bin/$name.c", @libs) == 0
-			or die "could not build $name\n";
-	}
-	return "$out/$name";
-}
-
-sub run_json
-{
-	my (@command) = @_;
-	open my $in, '-|', @command or die "could not run $command[0]: $!\n";
-	my $text = do { local $/; <$in> } // '';
-	close $in;
-	die "@command failed: $text\n" if $? || $text !~ /^\{/;
-	return JSON::PP::decode_json($text);
-}
 
 # what the server is linked with
 my ($libs) = Bench::Server::slurp("$root/GNUmakefile") =~ /^LDLIBS\s*=\s*(.*)/m;
-my $peer = tool('order_peer', [], qw(-llmdb -lrocksdb));
-my $inside = tool('order_inside', ["-I$root/src/include", "-I$FindBin::Bin"], "$option{bindir}/libartery.a", split ' ', $libs);
+my $keys_header = "$FindBin::Bin/order_keys.h";
+my $peer = tool('order_peer', made_of => [$keys_header], libs => [qw(-llmdb -lrocksdb)]);
+my $inside = tool('order_inside', made_of => [$keys_header], flags => [qw(-fno-omit-frame-pointer -fno-strict-aliasing), "-I$root/src/include", "-I$FindBin::Bin"],
+	libs => ["$option{bindir}/libartery.a", split ' ', $libs]);
 
 sub inside_and_peers
 {
@@ -142,13 +115,3 @@ my $ok = eval {
 };
 print "failed: $@" if !$ok;
 exit(!$ok ? 3 : $option{strict} && $missed ? 1 : 0);
-
-END
-{
-	if (defined $bench_pid && $$ == $bench_pid && defined $dir)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir);
-	}
-}

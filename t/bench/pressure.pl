@@ -15,42 +15,25 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench::Client;
+use Bench::Report;
 use Bench::Server;
+use Bench::Setup;
 use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
 use Getopt::Long qw(GetOptions);
 use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", limit => 64, times => 10, value => 64, clients => 4, window => 64, interval => 250,
 	dir => '/var/tmp', durability => 'immediate', shape => 'path', workers => 2);
 GetOptions(\%option, qw(bindir=s limit=i times=f value=i clients=i window=i interval=i dir=s durability=s shape=s workers=i
 	set=s@ in-order check)) or exit 2;
 $option{bindir} = abs_path($option{bindir}) // $option{bindir};
 $option{clients} = 1 if $option{check};
-my $bench_pid = $$;
-my $dir = tempdir('artpXXXXXX', DIR => $option{dir}, CLEANUP => 0);
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+my $dir = bench_dir($option{dir});
 
-make_path("$root/build/bench");
-my $load = "$root/build/bench/bench_load";
-if (!-x $load || -M $load > -M "$FindBin::Bin/bench_load.c")
-{
-	system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', $load, "$FindBin::Bin/bench_load.c") == 0 or exit 2;
-}
+my $load = tool('bench_load');
 
 my $server = Bench::Server::Artery->new(
 	label => 'pressure', parent => $dir, bindir => $option{bindir},
@@ -98,8 +81,6 @@ sub probe
 	} while (Bench::Server::now() < $end);
 	return (1000 * $set, 1000 * $get);
 }
-
-sub median { my @s = sort { $a <=> $b } @_; return @s ? $s[ @s / 2 ] : 0 }
 
 # watch -- the time line while the children run
 sub watch

@@ -12,34 +12,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench::Client;
+use Bench::Report;
 use Bench::Server;
-use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
+use Bench::Setup;
 use Getopt::Long qw(GetOptions);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", rounds => 5, seconds => 1, size => 64, dir => '/var/tmp', workers => 2);
 GetOptions(\%option, qw(bindir=s rounds=i seconds=f size=i dir=s workers=i only=s)) or exit 2;
-my $bench_pid = $$;
-my $dir = tempdir('artpXXXXXX', DIR => $option{dir}, CLEANUP => 0);
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+my $dir = bench_dir($option{dir});
 
-make_path("$root/build/bench");
-my $load = "$root/build/bench/bench_pubsub";
-if (!-x $load || -M $load > -M "$FindBin::Bin/bench_pubsub.c")
-{
-	system($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', $load, "$FindBin::Bin/bench_pubsub.c") == 0 or exit 2;
-}
+my $load = tool('bench_pubsub');
 my @server = (
 	Bench::Server::Artery->new(label => 'artery', parent => $dir, bindir => $option{bindir}, settings => { durability => 'periodic', workers => $option{workers} }),
 	Bench::Server::Redis->new(label => 'redis', parent => $dir));
@@ -51,8 +34,6 @@ for my $subscribers (1, 10, 100)
 	for my $depth (1, 16) { push @cases, { name => "$subscribers subscribers, $depth on the way", subscribers => $subscribers, depth => $depth } }
 }
 @cases = grep { $_->{name} =~ /$option{only}/ } @cases if defined $option{only};
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2] }
 
 # run_case -- messages delivered per second, and microseconds of the server's processor time for each
 sub run_case

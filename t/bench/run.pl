@@ -17,15 +17,13 @@ use FindBin;
 use lib $FindBin::Bin;
 use Bench::Report;
 use Bench::Server;
+use Bench::Setup;
 use Cwd qw(abs_path);
-use File::Path qw(make_path remove_tree);
-use File::Temp qw(tempdir);
 use Getopt::Long qw(GetOptions);
 use JSON::PP ();
 use POSIX ();
 
-my $root = abs_path("$FindBin::Bin/../..");
-my $bench_pid = $$;
+my $root = root_dir();
 
 my %option = (
 	bindir => "$root/build/release",
@@ -78,31 +76,6 @@ my %report = (rows => []);
 # ---------------------------------------------------------------- tools
 
 sub note { print STDERR @_, "\n" }
-
-sub build_tools
-{
-	my $out = "$root/build/bench";
-	make_path($out);
-	for my $tool (qw(bench_load bench_disk))
-	{
-		my $source = "$FindBin::Bin/$tool.c";
-		next if -x "$out/$tool" && -M "$out/$tool" <= -M $source;
-		my @command = ($ENV{CC} || 'cc', qw(-std=gnu11 -O2 -g -Wall -Wextra), '-o', "$out/$tool", $source);
-		system(@command) == 0 or die "could not build $tool: @command\n";
-	}
-	return ("$out/bench_load", "$out/bench_disk");
-}
-
-# run_json -- a tool that prints one line of JSON; dies with its words if it fails.
-sub run_json
-{
-	my (@command) = @_;
-	open my $in, '-|', @command or die "could not run $command[0]: $!\n";
-	my $text = do { local $/; <$in> } // '';
-	close $in;
-	die "@command failed: $text\n" if $? || $text !~ /^\{/;
-	return JSON::PP::decode_json($text);
-}
 
 sub load_keys
 {
@@ -382,8 +355,8 @@ sub choose_rows
 sub main
 {
 	choose_rows(@ARGV);
-	($load_tool, $disk_tool) = build_tools();
-	$dir = tempdir('artb-XXXXXX', DIR => $option{dir}, CLEANUP => 0);
+	($load_tool, $disk_tool) = map { tool($_) } qw(bench_load bench_disk);
+	$dir = bench_dir($option{dir});
 	my $facts = $report{machine} = machine_facts();
 	$report{settings} = { map { $_ => $option{$_} } qw(runs seconds keys memory-keys redo-keys seed) };
 	note("warning: this machine is busy already (load average $facts->{load_average}); the figures will say so")
@@ -429,8 +402,6 @@ if ($option{help})
 }
 %option = (%option, runs => 1, seconds => 0.5, keys => 100_000, 'memory-keys' => 200_000, 'redo-keys' => 100_000) if $option{quick};
 $option{bindir} = abs_path($option{bindir}) // $option{bindir};
-$SIG{PIPE} = 'IGNORE';
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
 my $code = eval { main() };
 if (!defined $code)
 {
@@ -438,13 +409,3 @@ if (!defined $code)
 	$code = 3;
 }
 exit $code;
-
-END
-{
-	if ($$ == $bench_pid && defined $dir)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir);
-	}
-}

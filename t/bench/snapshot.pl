@@ -16,28 +16,15 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench::Client;
+use Bench::Report;
 use Bench::Server;
-use Cwd qw(abs_path);
-use File::Path qw(remove_tree);
-use File::Temp qw(tempdir);
+use Bench::Setup;
 use Getopt::Long qw(GetOptions);
 
-my $root = abs_path("$FindBin::Bin/../..");
+my $root = root_dir();
 my %option = (bindir => "$root/build/release", dir => '/var/tmp', keys => 100_000, requests => 200_000, rounds => 7, value => 64);
 GetOptions(\%option, qw(bindir=s dir=s keys=i requests=i rounds=i value=i)) or exit 2;
-my $bench_pid = $$;
-my $dir = tempdir('artsXXXXXX', DIR => $option{dir}, CLEANUP => 0);
-$SIG{$_} = sub { die "interrupted\n" } for qw(INT TERM HUP);
-$SIG{PIPE} = 'IGNORE';
-END
-{
-	if ($$ == $bench_pid)
-	{
-		local $?;
-		Bench::Server::end_all();
-		remove_tree($dir) if defined $dir;
-	}
-}
+my $dir = bench_dir($option{dir});
 
 my $server = Bench::Server::Artery->new(label => 'snapshot', parent => $dir, bindir => $option{bindir},
 	settings => { durability => 'periodic', snapshot_timeout => 0, snapshot_max_bytes => 0 });
@@ -55,8 +42,6 @@ sub set_rate
 	defined $rate or die "redis-benchmark said nothing\n";
 	return [ $rate, ($server->cpu_seconds - $cpu) * 1e6 / $option{requests} ];
 }
-
-sub median { my @s = sort { $a <=> $b } @_; return ($s[ $#s / 2 ] + $s[ @s / 2 ]) / 2 }
 
 set_rate() for 1 .. 2;
 my %rate;
