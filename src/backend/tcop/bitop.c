@@ -46,7 +46,6 @@ static bool
 bitop_parse(Session *s, Bitop *b)
 {
 	static const char *const words[] = {"and", "or", "xor", "not"};
-	StoreKey	key;
 	size_t		o = 0;
 
 	while (o < lengthof(words) && !tcop__arg_is(s, 1, words[o]))
@@ -59,10 +58,7 @@ bitop_parse(Session *s, Bitop *b)
 	{
 		b->operation = (BitOperation) o;
 		b->next = FIRST_SOURCE;
-		for (uint32 i = 2; i < s->argc; i++)
-			if (!tcop__arg_key(s, i, &key))
-				return false;
-		return true;
+		return tcop__arg_keys(s, 2);
 	}
 	return false;
 }

@@ -372,12 +372,6 @@ tcop__move(Session *s)
 }
 
 /* ---- SWAPDB ---- */
-static void
-swap_free(void *state)
-{
-	store_flush_cancel(state);
-	free(state);
-}
 
 /* swap_arg -- argument i as a database. */
 static bool
@@ -398,9 +392,8 @@ swap_arg(Session *s, uint32 i, const char *error, uint32 *db)
 TcopResult
 tcop__swapdb(Session *s)
 {
-	StoreFlushJob *job = s->state;
 	Lsn			gate = LSN_NONE;
-	TcopResult	result;
+	StoreStatus status;
 	uint32		first;
 	uint32		second;
 
@@ -411,14 +404,6 @@ tcop__swapdb(Session *s)
 		reply_error(&s->out, "ERR DB index is out of range");
 		return TCOP_DONE;
 	}
-	if (job == NULL)
-		job = tcop__state(s, sizeof(StoreFlushJob), swap_free);
-	if (!tcop__status(s, store_swap(first, second, job, &gate), &result))
-		return result;
-	s->gate = Max(s->gate, gate);
-	s->wrote = true;
-	s->last_write_lsn = Max(s->last_write_lsn, gate);
-	tcop__effects_flushed(s);
-	reply_ok(&s->out);
-	return TCOP_DONE;
+	status = store_swap(first, second, tcop__flush_job(s), &gate);
+	return tcop__flushed(s, status, gate);
 }

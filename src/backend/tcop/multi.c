@@ -401,9 +401,8 @@ tcop__watch(Session *s)
 	}
 	if (s->step == 0)
 	{
-		for (uint32 i = 1; i < s->argc; i++)
-			if (!tcop__arg_key(s, i, &key))
-				return TCOP_DONE;
+		if (!tcop__arg_keys(s, 1))
+			return TCOP_DONE;
 		s->step = 1;
 	}
 	for (; s->step < s->argc; s->step++)

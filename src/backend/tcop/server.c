@@ -37,21 +37,18 @@ flush_free(void *state)
 	free(state);
 }
 
-static TcopResult
-flush(Session *s, int db)
+StoreFlushJob *
+tcop__flush_job(Session *s)
 {
-	StoreFlushJob *job = s->state;
-	Lsn			gate = LSN_NONE;
+	return s->state != NULL ? s->state : tcop__state(s, sizeof(StoreFlushJob), flush_free);
+}
+
+TcopResult
+tcop__flushed(Session *s, StoreStatus status, Lsn gate)
+{
 	TcopResult	result;
 
-	if (s->argc > 2 || (s->argc == 2 && !tcop__arg_is(s, 1, "async") && !tcop__arg_is(s, 1, "sync")))
-	{
-		tcop__error_syntax(s);
-		return TCOP_DONE;
-	}
-	if (job == NULL)
-		job = tcop__state(s, sizeof(StoreFlushJob), flush_free);
-	if (!tcop__status(s, store_flush(db, job, &gate), &result))
+	if (!tcop__status(s, status, &result))
 		return result;
 	s->gate = Max(s->gate, gate);
 	s->wrote = true;
@@ -59,6 +56,21 @@ flush(Session *s, int db)
 	tcop__effects_flushed(s);
 	reply_ok(&s->out);
 	return TCOP_DONE;
+}
+
+static TcopResult
+flush(Session *s, int db)
+{
+	Lsn			gate = LSN_NONE;
+	StoreStatus status;
+
+	if (s->argc > 2 || (s->argc == 2 && !tcop__arg_is(s, 1, "async") && !tcop__arg_is(s, 1, "sync")))
+	{
+		tcop__error_syntax(s);
+		return TCOP_DONE;
+	}
+	status = store_flush(db, tcop__flush_job(s), &gate);
+	return tcop__flushed(s, status, gate);
 }
 
 TcopResult

@@ -179,11 +179,8 @@ read_all(Session *s, bool with_values)
 
 	if (m == NULL)
 	{
-		StoreKey	key;
-
-		for (uint32 i = 1; i < s->argc; i++)
-			if (!tcop__arg_key(s, i, &key))
-				return TCOP_DONE;
+		if (!tcop__arg_keys(s, 1))
+			return TCOP_DONE;
 		m = tcop__state(s, sizeof(Several) + s->argc * (sizeof(Lsn) + sizeof(bool)), NULL);
 		m->exists = (bool *) &m->version[s->argc];
 		m->with_values = with_values;

@@ -677,6 +677,17 @@ tcop__arg_key(Session *s, uint32 i, StoreKey *key)
 }
 
 bool
+tcop__arg_keys(Session *s, uint32 first)
+{
+	StoreKey	key;
+
+	for (uint32 i = first; i < s->argc; i++)
+		if (!tcop__arg_key(s, i, &key))
+			return false;
+	return true;
+}
+
+bool
 tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error)
 {
 	if (number_parse(s->argv[i].data, s->argv[i].len, value))

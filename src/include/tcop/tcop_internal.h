@@ -36,6 +36,8 @@ extern uint64 tcop_now_us;				/* clock_mono_us at the beginning of this turn */
 
 /* tcop__arg_key -- argument i as a key; false: too long, the error is answered. */
 extern bool tcop__arg_key(Session *s, uint32 i, StoreKey *key) attribute_must_check;
+/* tcop__arg_keys -- all arguments from 'first' on as keys, before anything is done with any of them. */
+extern bool tcop__arg_keys(Session *s, uint32 first) attribute_must_check;
 /* tcop__arg_int -- argument i as a number; false: the error (text, or Redis' usual one when NULL) is answered. */
 extern bool tcop__arg_int(Session *s, uint32 i, int64 *value, const char *error) attribute_must_check;
 /* tcop__arg_positive -- ... that is not negative. */
@@ -69,6 +71,10 @@ extern void tcop__error_help(Session *s);	/* "unknown subcommand or wrong number
  * is taken back and the error is answered.
  */
 extern bool tcop__status(Session *s, StoreStatus status, TcopResult *result) attribute_must_check;
+/* tcop__flush_job -- of FLUSHDB, FLUSHALL and SWAPDB, in s->state: made when first asked for, cancelled if the command does not come to its end. */
+extern StoreFlushJob *tcop__flush_job(Session *s);
+/* tcop__flushed -- what the store said of it and the gate that it raised: the command's end, or what tcop__status says. */
+extern TcopResult tcop__flushed(Session *s, StoreStatus status, Lsn gate);
 /*
  * tcop__read_ahead -- a command on several keys waits for a page: start reading
  * what the next ones need from disk, 'count' words from argument i on (as far as
