@@ -25,6 +25,7 @@
 #include "utils/settings.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -1286,11 +1287,11 @@ flush_database(int db)
 	StoreFlushJob job = {0};
 	StoreStatus status;
 	Lsn			gate = 0;
-	int			patience = 1000;
+	uint64		begun = clock_mono_us();
 
 	become(worker_slot(0));
-	while ((status = store_flush(db, &job, &gate)) == STORE_PARK_MAP && --patience > 0)
-		continue;
+	while ((status = store_flush(db, &job, &gate)) == STORE_PARK_MAP && clock_mono_us() - begun < UNIT_PATIENCE_US)
+		sched_yield();
 	assert_int_equal(status, STORE_OK);
 	become(proc_first_slot(PROC_CHECKPOINTER));
 	flush_now();

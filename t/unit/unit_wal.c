@@ -7,6 +7,7 @@
 #include "storage/ipc/epoch.h"
 #include "storage/ipc/latch.h"
 #include "storage/ipc/proc.h"
+#include "utils/clock.h"
 #include "utils/elog.h"
 #include "utils/settings.h"
 
@@ -254,13 +255,13 @@ unit_write_bytes(uint8 type, const void *body, uint32 body_len, UnitRecords *out
 	parts[0] = (BytePart) {body, body_len / 3};
 	parts[1] = (BytePart) {(const char *) body + body_len / 3, body_len / 3};
 	parts[2] = (BytePart) {(const char *) body + body_len / 3 * 2, body_len - body_len / 3 * 2};
-	for (int patience = 300;; patience--)
+	for (uint64 begun = clock_mono_us();;)
 	{
 		WalReserve	status = wal_reserve(body_len, 0, &r);
 
 		if (status == WAL_RESERVED)
 			break;
-		assert_true(patience > 0);
+		assert_true(clock_mono_us() - begun < UNIT_PATIENCE_US);
 		latch_reset();
 		if (wal_wait_begin(1, 1))
 			latch_sleep(100000);

@@ -25,6 +25,7 @@
 #define UNIT_SEGMENT (1 * MIB)
 #define UNIT_SLOTS 12			/* process slots: 4 and up are workers */
 #define UNIT_FIRST_WORKER 4
+#define UNIT_PATIENCE_US UINT64_C(60000000)	/* with others, before a test fails */
 #define UNIT_LOCK_TIMEOUT_MS 60000	/* a killed child is gone with its last writes, which a busy disk may delay */
 
 /* unit_factor -- ARTERY_UNIT_FACTOR (default 1): longer runs of random tests */
