@@ -475,6 +475,7 @@ SKIP:
 {
 	skip 'not a build with fault points', 1 unless slurp_file(artery_bin()) =~ /ARTERY_FAULT_POINTS/;
 	$node->stop('fast');
+	my $offset = $node->log_offset;
 	$node->start(env => { ARTERY_FAULT_POINTS => 'file-datasync@data/base:eio:2:2' });
 	$w = $node->connect;
 	$w->cmd('FLUSHALL');
@@ -491,8 +492,10 @@ SKIP:
 		my $r = $w->reply_to('CHECKPOINT');
 		ref $r eq 'Artery::Client::Error' ? $failed++ : $committed++;
 	}
-	is($failed, 2, 'two checkpoints failed');
-	is($committed, 6, '... and six did not');
+	# one that the server itself wanted meanwhile may be among those that failed
+	is(scalar(() = $node->log_content($offset) =~ /checkpoint \d+ failed/g), 2, 'two checkpoints failed');
+	cmp_ok($failed, '<=', 2, '... of those that were asked for no more');
+	is($failed + $committed, 8, '... and the others did not');
 	is(difference($_->[0], $_->[1]), '', "all the same: snapshot $_->[2]") for @open;
 	is(difference($w, \@oracle), '', 'the present');
 	$_->[0]->close for @open;
