@@ -177,10 +177,11 @@ if (!$all)
 	my %first = map { $_ => 1 } @first;
 	@cases = (@first, grep { !$first{$_} } @shuffled);
 }
+my $FEWEST = 8;		# however slow the machine
 my ($run, $bad, $answered) = (0, 0, 0);
 for my $case (@cases)
 {
-	last if !$all && now() > $end;
+	last if !$all && $run >= $FEWEST && now() > $end;
 	$run++;
 	my ($well, $acknowledged) = one_fault(@$case);
 	$bad++ if !$well;
@@ -188,7 +189,7 @@ for my $case (@cases)
 	last if $bad >= 5;
 }
 note("$run of " . @cases . ' cases');
-cmp_ok($run, '>=', 8, 'enough cases were run');
+cmp_ok($run, '>=', $FEWEST, 'enough cases were run');
 # a fault that lets nobody in proves nothing about what was acknowledged
 cmp_ok($answered * 2, '>=', $run, "something was acknowledged before the end in $answered of them");
 done_testing;
