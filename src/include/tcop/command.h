@@ -18,7 +18,7 @@ typedef enum TcopResult
 	TCOP_DONE,			/* the reply, if any, is complete */
 	TCOP_AGAIN,			/* more to do: run again in the next turn of the loop */
 	TCOP_PARK_WAL,		/* run again after any progress of the log */
-	TCOP_PARK_MAP,		/* run again soon: a change of the map is on its way */
+	TCOP_PARK_MAP,		/* run again soon: a change of the map or a transaction of others is on its way */
 	TCOP_PARK_PAGE,		/* run again when base_keep_pending(session->keep) is 0 */
 	TCOP_PARK_MEMORY,	/* run again in about a millisecond: memory is being made */
 	TCOP_WAIT,			/* run again when flushed >= session->wait_lsn, or at session->deadline_us */

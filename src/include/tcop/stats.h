@@ -87,14 +87,14 @@ typedef struct StatsWorker
 	_Atomic uint64 ops_per_second;		/* of the last period; owner writes */
 	_Atomic uint64 input_per_second;	/* bytes */
 	_Atomic uint64 output_per_second;
-	_Atomic uint64 blocked;				/* clients in WAITAOF; owner writes */
+	_Atomic uint64 blocked;				/* clients in commands that are made to wait; owner writes */
 	_Atomic uint64 gated;				/* replies at the gate now */
 	_Atomic uint64 buffer_bytes;		/* of query and output buffers */
 	_Atomic uint64 tracking_clients;	/* CLIENT TRACKING: who has it on */
 	_Atomic uint64 tracking_keys;		/* keys remembered ... */
 	_Atomic uint64 tracking_items;		/* ... each with its readers */
 	_Atomic uint64 tracking_prefixes;	/* of clients with BCAST */
-	_Atomic uint32 event_method;		/* index into stats_event_methods; owner writes once */
+	_Atomic uint32 event_method;		/* index into tcop_event_methods; owner writes once */
 	_Atomic uint64 latency[STATS_COMMANDS_MAX][STATS_LATENCY_BUCKETS];	/* owner writes */
 } StatsWorker;
 

@@ -6,7 +6,7 @@
  *   63..56  key byte
  *   55      KEYED    the word belongs to this key byte, for the life of its node
  *   54      FROZEN   never written again
- *   53..51  tag      0 null, 1 leaf, 2 inner node, 3 reserved for descriptors
+ *   53..51  tag      0 null, 1 leaf, 2 inner node; others are not in use
  *   50..40  0 (in the intent of a process slot: where a prefix is split, art_reshape.c)
  *   39..0   reference: Off / 8
  *

@@ -40,7 +40,7 @@ enum
 	LEAF_HAS_EXPIRY = 4,
 	LEAF_HAS_LINK = 8,
 	LEAF_SEEN = 16,			/* replaced while lsn > completed: its record must be filled, not voided */
-	LEAF_DESCRIPTOR = 32,	/* reserved for transactions */
+	LEAF_DESCRIPTOR = 32,	/* a transaction holds the key: the value leads to it, whoever meets it looks through it (store_txn.c) */
 	LEAF_UNKNOWN = 64,
 	LEAF_RECENT = 128		/* read since the clock's hand passed */
 };

@@ -1,5 +1,5 @@
 /*
- * store.h -- the database as commands see it: overlay (over base, later), logged.
+ * store.h -- the database as commands see it: overlay over base, logged.
  *
  * One writing function (store_write) through which every mutation goes, one
  * reading function, ordered walks, the map of databases, counts, redo, sweeping.
@@ -22,7 +22,7 @@ typedef enum StoreStatus
 {
 	STORE_OK,
 	STORE_PARK_WAL,		/* log ring full or segment not ready: run again after any progress of the log (wal_wait_begin(1)) */
-	STORE_PARK_MAP,		/* a FLUSHDB is changing the map: run again soon (next loop turn) */
+	STORE_PARK_MAP,		/* others come first, for a bounded moment: a change of the map, a transaction that is not decided, a grace period: run again soon (next loop turn) */
 	STORE_NO_MEMORY,	/* -OOM; see store_memory_errno for why */
 	STORE_DISK_FULL,	/* -MISCONF; wal_shared->space_errno */
 	STORE_TOO_LARGE,	/* record above a quarter of the ring, value above max_value_size */

@@ -126,6 +126,4 @@ extern bool wal_segments_prepare(void);			/* one bounded step; true: something i
 extern void wal_segments_prepare_first(Lsn first_lsn, Lsn continues_lsn);	/* startup: FATAL on failure */
 extern uint32 wal_segments_recycle(Lsn below);	/* segments wholly below become spares, or go; how many */
 
-/* ---- recovery: wal_reader.h ---- */
-
 #endif

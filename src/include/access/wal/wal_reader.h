@@ -1,5 +1,5 @@
 /*
- * wal_reader.h -- reading the log of a directory: recovery, and tools later.
+ * wal_reader.h -- reading the log of a directory: recovery; its parts read for feeds, too.
  *
  * wal_redo() finds the segments, checks the headers, reads every record from
  * 'from' in log order (O_DIRECT where it was written so, several reads in
