@@ -298,7 +298,7 @@ tcop__listing_walk(Listing *l, StoreWalkShow show)
 		l->need = l->need_prefix = 0;
 		/* one with a delimiter may hop from each key that it comes to */
 		if (l->delimiter.len == 0)
-			l->walk.expected = l->limit < 0 ? TCOP_WALK_STEPS : (uint32) Min(l->limit - Max(l->items, l->seen) + 1, TCOP_WALK_STEPS);
+			l->walk.expected = l->limit < 0 ? TCOP_WALK_STEPS : (uint32) Min(l->limit - Max(l->items, l->seen), TCOP_WALK_STEPS - 1) + 1;
 		status = store_walk(&l->walk, TCOP_WALK_STEPS, show, l);
 		s->gate = Max(s->gate, l->walk.gate);
 		if (!tcop__status(s, status, &result))
