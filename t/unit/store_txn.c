@@ -1,6 +1,6 @@
 /*
  * store_txn.c -- transactions in one process: what they see, what they leave, what
- * breaks them; then threads that move amounts between accounts beside single writers.
+ * breaks them; then threads that move amounts between accounts beside single writers, and one that keeps them out.
  *
  * The invariants under threads: the sum over all accounts is the same in every
  * transaction that reads them all; a version names one transaction: all keys that
@@ -954,6 +954,46 @@ auditor(void *arg)
 	return (void *) (uintptr_t) audits;
 }
 
+/* ranger -- reads all accounts, or those of a prefix, under a range: whatever others want to write, nothing of it changes. */
+static void *
+ranger(void *arg)
+{
+	uint64		rounds = 0;
+	StoreTxn   *t;
+
+	proc_attach((uint32) (uintptr_t) arg);
+	t = store_txn_create();
+	while (atomic_load(&running) > 0 && !atomic_load(&failed))
+	{
+		const char *prefix = rounds % 3 == 0 ? "account/" : rounds % 3 == 1 ? "account/1" : "account/11";
+		StoreCommitted out;
+		StoreStatus status;
+		long		sum = 0;
+
+		store_txn_reset(t);
+		while ((status = store_txn_range(t, 0, prefix, (uint32) strlen(prefix))) == STORE_PARK_MAP)
+			usleep(10);
+		must(status == STORE_OK);
+		store_txn_use(t);
+		for (int i = 0; i < ACCOUNTS; i++)
+		{
+			char		key[24];
+
+			snprintf(key, sizeof(key), "account/%d", i);
+			if (strncmp(key, prefix, strlen(prefix)) == 0)
+				sum += amount_of(unit_get(0, key, NULL));
+		}
+		store_txn_use(NULL);
+		must(store_txn_commit(t, &out) == STORE_OK);
+		if (rounds % 3 == 0)
+			must(sum == (long) ACCOUNTS * AMOUNT);
+		rounds++;
+		usleep(100);
+	}
+	store_txn_destroy(t);
+	return (void *) (uintptr_t) rounds;
+}
+
 /* meddler -- single writes and deletes beside: of the accounts the same value again, and keys that come and go next to them. */
 static void *
 meddler(void *arg)
@@ -980,8 +1020,9 @@ meddler(void *arg)
 static void
 test_threads(void **state)
 {
-	pthread_t	thread[MOVERS + 2];
+	pthread_t	thread[MOVERS + 3];
 	void	   *audits;
+	void	   *ranges;
 	ArtStats	stats;
 	char		err[200];
 	long		sum = 0;
@@ -995,13 +1036,15 @@ test_threads(void **state)
 		pthread_create(&thread[i], NULL, mover, (void *) (UNIT_STORE_WORKER + 1 + i));
 	pthread_create(&thread[MOVERS], NULL, auditor, (void *) (uintptr_t) (UNIT_STORE_WORKER + 4));
 	pthread_create(&thread[MOVERS + 1], NULL, meddler, (void *) (uintptr_t) (UNIT_STORE_WORKER + 5));
+	pthread_create(&thread[MOVERS + 2], NULL, ranger, (void *) (uintptr_t) (UNIT_STORE_WORKER + 6));
 	for (int i = 0; i < MOVERS; i++)
 		pthread_join(thread[i], NULL);
 	pthread_join(thread[MOVERS], &audits);
 	pthread_join(thread[MOVERS + 1], NULL);
+	pthread_join(thread[MOVERS + 2], &ranges);
 	unit_store_flusher_stop();
 	assert_false(atomic_load(&failed));
-	assert_true((uintptr_t) audits > 0);
+	assert_true((uintptr_t) audits > 0 && (uintptr_t) ranges > 0);
 	for (int i = 0; i < ACCOUNTS; i++)
 	{
 		char		key[24];

@@ -1767,10 +1767,29 @@ store__txn_swap(StoreTxn *t, uint32 first, uint32 second)
 
 /* ---- ranges ---- */
 
-static bool
-prefix_covers(const uint8 *prefix, uint32 prefix_len, const uint8 *key, uint32 key_len)
+static uint32
+prefix_len_of(const StoreRange *r)
 {
-	return key_len >= prefix_len && memcmp(prefix, key, prefix_len) == 0;
+	return atomic_load_explicit(&r->prefix_len, memory_order_relaxed);	/* relaxed: see StoreRange */
+}
+
+/* begins_alike -- has the range's prefix these first bytes? */
+static bool
+begins_alike(const StoreRange *r, const uint8 *bytes, uint32 count)
+{
+	for (uint32 i = 0; i < count; i++)
+		if (atomic_load_explicit(&r->prefix[i], memory_order_relaxed) != bytes[i])	/* relaxed: see StoreRange */
+			return false;
+	return true;
+}
+
+/* range_covers -- all keys that begin with these bytes? */
+static bool
+range_covers(const StoreRange *r, const uint8 *key, uint32 key_len)
+{
+	uint32		len = prefix_len_of(r);
+
+	return key_len >= len && begins_alike(r, key, len);
 }
 
 /* table_lock -- a few hundred instructions at most; nobody sleeps in it. */
@@ -1870,7 +1889,7 @@ blocking(const StoreTxn *t, const uint8 *key, uint32 key_len)
 
 		/* seq_cst [store-announce]: filled before its ticket */
 		if (atomic_load_explicit(&r->ticket, memory_order_seq_cst) != 0 && !is_own(t, (uint32) i) &&
-			prefix_covers(r->prefix, r->prefix_len, key, key_len) && !range_is_over(r))
+			range_covers(r, key, key_len) && !range_is_over(r))
 			return i;
 	}
 	return -1;
@@ -2011,8 +2030,7 @@ announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 		/* seq_cst [store-announce] */
 		if (atomic_load_explicit(&r->ticket, memory_order_seq_cst) == 0)
 			place = i;
-		else if (!is_own(t, (uint32) i) && (prefix_covers(r->prefix, r->prefix_len, prefix, prefix_len) ||
-											prefix_covers(prefix, prefix_len, r->prefix, r->prefix_len)) && !range_is_over(r))
+		else if (!is_own(t, (uint32) i) && begins_alike(r, prefix, Min(prefix_len, prefix_len_of(r))) && !range_is_over(r))
 			return -1;
 	}
 	if (place >= 0)
@@ -2023,8 +2041,10 @@ announce(StoreTxn *t, uint32 tree_id, const uint8 *prefix, uint32 prefix_len)
 		if (ticket == 0)
 			ticket = ++store_shared->range_tickets;
 		r->tree_id = tree_id;
-		r->prefix_len = prefix_len;
-		memcpy(r->prefix, prefix, prefix_len);
+		/* relaxed, both: see StoreRange */
+		atomic_store_explicit(&r->prefix_len, prefix_len, memory_order_relaxed);
+		for (uint32 i = 0; i < prefix_len; i++)
+			atomic_store_explicit(&r->prefix[i], prefix[i], memory_order_relaxed);
 		/* relaxed, all: before its ticket */
 		atomic_store_explicit(&r->state, STORE_RANGE_HELD, memory_order_relaxed);
 		atomic_store_explicit(&r->alive_us, clock_mono_us(), memory_order_relaxed);
@@ -2044,7 +2064,7 @@ covered(StoreTxn *t, const uint8 *prefix, uint32 prefix_len)
 	{
 		const StoreRange *r = &store_shared->range[t->range[i].index];
 
-		if (prefix_covers(r->prefix, r->prefix_len, prefix, prefix_len))
+		if (range_covers(r, prefix, prefix_len))
 			return &t->range[i];
 	}
 	return NULL;

@@ -115,8 +115,8 @@ typedef struct StoreCounts
 
 /*
  * StoreRange -- nobody but its transaction writes keys of a tree with this prefix.  Filled before its ticket, which is that of
- * the transaction's first range; who reads an old prefix beside a new ticket is inside an epoch that the new one's grace
- * period waits for.
+ * the transaction's first range.  A writer may read the prefix while the place is filled for the next one (so its bytes
+ * are atomic): then he is inside an epoch that this one's grace period waits for, and may make of it what he will.
  */
 #define STORE_RANGES 16
 #define STORE_RANGE_HELD 0
@@ -127,9 +127,9 @@ typedef struct StoreRange
 	_Atomic uint64 state;			/* STORE_RANGE_*, or the Off of the descriptor of its owner's commit; acq_rel [range-state] */
 	_Atomic uint64 alive_us;		/* clock_mono_us when its owner was at it last */
 	_Atomic uint64 patience_us;		/* how long it may stand still from then on */
-	uint32		tree_id;
-	uint32		prefix_len;
-	uint8		prefix[KEY_MAX];	/* with tree id */
+	uint32		tree_id;			/* its transaction's */
+	_Atomic uint32 prefix_len;
+	_Atomic uint8 prefix[KEY_MAX];	/* with tree id */
 } StoreRange;
 
 
