@@ -364,8 +364,10 @@ test_ranges(void **state)
 	StoreTxn   *t = store_txn_create();
 	StoreTxn   *other = store_txn_create();
 	StoreStatus status;
+	int64		stall_us = set_txn_stall_us;
 
 	(void) state;
+	set_txn_stall_us = 10000000;	/* however slow this is, nobody ends a range */
 	while ((status = store_txn_range(t, 0, "dir/", 4)) == STORE_PARK_MAP)
 		mem_keep_ahead();
 	assert_int_equal(status, STORE_OK);
@@ -400,7 +402,38 @@ test_ranges(void **state)
 	assert_int_equal(unit_put(0, "one/x", "other", NULL), STORE_OK);
 	assert_int_equal(commit(t), STORE_PARK_MAP);
 	assert_int_equal(commit(other), STORE_CHANGED);
+	/* ... and announces nothing before the other one has got on */
+	store_txn_reset(other);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(store_txn_range(other, 0, "two/", 4), STORE_PARK_MAP);
 	assert_int_equal(commit(t), STORE_OK);
+	while ((status = store_txn_range(other, 0, "two/", 4)) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	assert_int_equal(status, STORE_OK);
+	/* the same with somebody who changes the map, and waits for a range */
+	store_txn_reset(t);
+	store_txn_use(t);
+	{
+		StoreFlushJob job = {0};
+		Lsn			gate = LSN_NONE;
+
+		while ((status = store_flush(1, &job, &gate)) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+	}
+	assert_int_equal(unit_put(0, "two/y", "t", NULL), STORE_OK);
+	assert_int_equal(unit_put(1, "y", "t", NULL), STORE_OK);
+	assert_int_equal(commit(t), STORE_PARK_MAP);
+	store_txn_use(other);
+	assert_int_equal(unit_put(0, "two/z", "other", NULL), STORE_OK);
+	assert_int_equal(commit(other), STORE_CHANGED);
+	store_txn_reset(other);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(store_txn_range(other, 0, "two/", 4), STORE_PARK_MAP);
+	assert_int_equal(commit(t), STORE_OK);
+	while ((status = store_txn_range(other, 0, "two/", 4)) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	assert_int_equal(status, STORE_OK);
 	/* the first and the third are one's, the second is another's: whoever came first goes on, whatever lies between */
 	store_txn_reset(t);
 	store_txn_reset(other);
@@ -416,6 +449,7 @@ test_ranges(void **state)
 	assert_int_equal(commit(t), STORE_OK);
 	store_txn_destroy(t);
 	store_txn_destroy(other);
+	set_txn_stall_us = stall_us;
 	/* one that goes away withdraws */
 	t = store_txn_create();
 	while (store_txn_range(t, 0, "", 0) == STORE_PARK_MAP)
@@ -475,8 +509,10 @@ test_overtaken(void **state)
 		int			runs_min;
 		int			runs_max;
 	} cases[] = {{2, 8, 32}, {20000, 2, 4}};
+	int64		stall_us = set_txn_stall_us;
 
 	(void) state;
+	set_txn_stall_us = 10000000;	/* however slow this is, nobody ends the range */
 	for (int i = 0; i < 2; i++)
 	{
 		StoreTxn   *t = store_txn_create();
@@ -509,6 +545,67 @@ test_overtaken(void **state)
 		assert_int_equal(status, STORE_PARK_MAP);
 		store_txn_destroy(t);
 	}
+	set_txn_stall_us = stall_us;
+}
+
+/* test_stands_still -- the owner of a range is not at work: a writer goes on, and the owner's commit begins anew; what it has read alone, too. */
+static void
+test_stands_still(void **state)
+{
+	int64		stall_us = set_txn_stall_us;
+	StoreTxn   *t = store_txn_create();
+	StoreStatus status;
+	Lsn			gate = LSN_NONE;
+
+	(void) state;
+	set_txn_stall_us = 1000;
+	for (int writes = 0; writes < 2; writes++)
+	{
+		store_txn_reset(t);
+		while ((status = store_txn_range(t, 0, "dir/", 4)) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+		while ((status = unit_put(0, writes ? "dir/b" : "dir/a", "x", NULL)) == STORE_PARK_MAP)
+			;
+		assert_int_equal(status, STORE_OK);
+		store_txn_use(t);
+		if (writes)
+			assert_int_equal(unit_put(0, "result", "x", NULL), STORE_OK);
+		else
+			assert_null(unit_get(0, "result", NULL));
+		assert_int_equal(commit(t), STORE_CHANGED);
+	}
+	/* one that goes on is told when it asks for more */
+	store_txn_reset(t);
+	while (store_txn_range(t, 0, "dir/", 4) == STORE_PARK_MAP)
+		mem_keep_ahead();
+	while (unit_put(0, "dir/c", "x", NULL) == STORE_PARK_MAP)
+		;
+	assert_int_equal(store_txn_range(t, 0, "dir/sub/", 8), STORE_CHANGED);
+	store_txn_reset(t);
+	/* so is somebody else's transaction, and another's range */
+	{
+		StoreTxn   *other = store_txn_create();
+
+		while (store_txn_range(t, 0, "dir/", 4) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		store_txn_use(other);
+		assert_int_equal(unit_put(0, "dir/d", "x", NULL), STORE_OK);
+		while ((status = commit(other)) == STORE_PARK_MAP)
+			;
+		assert_int_equal(status, STORE_OK);
+		assert_int_equal(commit(t), STORE_CHANGED);
+		store_txn_reset(t);
+		while (store_txn_range(t, 0, "dir/", 4) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		while ((status = store_txn_range(other, 0, "", 0)) == STORE_PARK_MAP)
+			mem_keep_ahead();
+		assert_int_equal(status, STORE_OK);
+		store_txn_destroy(other);
+	}
+	store_txn_destroy(t);
+	assert_int_equal(store_count(0, &gate), 4);
+	set_txn_stall_us = stall_us;
 }
 
 /* ranges of a tree that somebody else has dropped are let go, however that is found out. */
@@ -1081,6 +1178,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_overtaken, unit_store_setup, unit_segment_teardown),
 		cmocka_unit_test_setup_teardown(test_ranges_of_dropped_trees, unit_store_setup, unit_segment_teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, unit_store_setup, unit_segment_teardown),
+		cmocka_unit_test_setup_teardown(test_stands_still, unit_store_setup, unit_segment_teardown),
 #ifdef ARTERY_FAULTS
 		cmocka_unit_test_setup_teardown(test_left_behind, unit_store_setup, unit_segment_teardown),
 #endif

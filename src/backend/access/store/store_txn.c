@@ -55,7 +55,8 @@
  * is empty).  Announce, one grace period: then no other writer is inside the range,
  * and all later ones park.  Of two that overlap the later withdraws.  A committer that
  * meets another's range while it holds ranges itself, with a later ticket, gives its own up and
- * begins anew: so of those that wait for each other one goes on.  All ranges of a transaction have
+ * begins anew, and announces none before the other one is gone, nor while somebody changes the
+ * map: so of those that wait for each other one goes on.  All ranges of a transaction have
  * the ticket of its first: with one for each, whoever has the first and the third would wait for whoever
  * has the second, and he for the third.  doc/models: m17_ranges.
  * Ranges are held over many turns of the loop, so who waits for one must not wait for ever: if its owner has
@@ -331,6 +332,8 @@ struct StoreTxn
 	uint32		ended;			/* times that others have ended them, because they stood still */
 	bool		grace_wait;		/* one had not even come into force: 'grace' first */
 	uint64		grace;
+	uint64		gave_way;		/* the ticket of the range that ours have given way to; 0: to none */
+	uint32		gave_way_to;	/* ... its index */
 	/* a change of the map of databases */
 	StoreFlushJob change;		/* announced, while its step is 1 */
 	bool		mapped;			/* 'map' counts */
@@ -1924,11 +1927,15 @@ range_in_the_way(StoreTxn *t)
 	{
 		const TxnEntry *e = t->sorted[i];
 		int			other = e->written && !e->derived ? blocking(t, e->key, e->key_len) : -1;
+		uint64		ticket;
 
-		if (other >= 0)
-			/* relaxed: it may have gone by now: then we wait in vain once */
-			status = own == 0 || own < atomic_load_explicit(&store_shared->range[other].ticket, memory_order_relaxed)
-				? STORE_PARK_MAP : STORE_CHANGED;
+		if (other < 0)
+			continue;
+		/* relaxed: it may have gone by now: then we wait in vain once */
+		ticket = atomic_load_explicit(&store_shared->range[other].ticket, memory_order_relaxed);
+		status = own == 0 || own < ticket ? STORE_PARK_MAP : STORE_CHANGED;
+		t->gave_way = status == STORE_CHANGED ? ticket : 0;
+		t->gave_way_to = (uint32) other;
 	}
 	if (status == STORE_CHANGED)
 		ranges_withdraw(t);
@@ -2070,6 +2077,34 @@ covered(StoreTxn *t, const uint8 *prefix, uint32 prefix_len)
 	return NULL;
 }
 
+/*
+ * must_wait -- may nothing be announced now?  Who has given way to others announces
+ * nothing before they have got on: they look at the table now and then, and a range that
+ * is gone and there again in no time would hold them up for ever.
+ */
+static bool
+must_wait(StoreTxn *t)
+{
+	StoreRange *r = &store_shared->range[t->gave_way_to];
+	bool		wait;
+
+	if (t->grace_wait && !epoch_grace_passed(t->grace))
+		return true;
+	t->grace_wait = false;
+	/* seq_cst [store-announce]: as every writer: nothing could be committed before the map has changed */
+	if (t->change.step == 0 && atomic_load_explicit(&store_shared->map_change, memory_order_seq_cst) != 0)
+		return true;
+	if (t->gave_way == 0)
+		return false;
+	epoch_enter();
+	/* seq_cst [store-announce] */
+	wait = atomic_load_explicit(&r->ticket, memory_order_seq_cst) == t->gave_way && !range_is_over(r);
+	epoch_leave();
+	if (!wait)
+		t->gave_way = 0;
+	return wait;
+}
+
 StoreStatus
 store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 {
@@ -2086,13 +2121,18 @@ store_txn_range(StoreTxn *t, uint32 db, const void *prefix, uint32 prefix_len)
 		ranges_give_up(t);
 		return STORE_CHANGED;
 	}
-	if (t->grace_wait && !epoch_grace_passed(t->grace))
-		return STORE_PARK_MAP;
-	t->grace_wait = false;
 	r = covered(t, txn_key, len);
 	if (r == NULL)
 	{
 		int			place;
+
+		if (must_wait(t))
+		{
+			/* others may wait for what we hold */
+			t->stale = t->stale || t->range_count > 0;
+			ranges_withdraw(t);
+			return STORE_PARK_MAP;
+		}
 
 		if (t->range_count == TXN_RANGES_MAX)
 		{
