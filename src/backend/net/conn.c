@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -213,6 +214,25 @@ net__conn_dirty(Conn *c)
 }
 
 /* ---- receiving and sending ---- */
+
+/*
+ * net__conn_deserted -- it waits, maybe for ever, and nobody is left who could be answered?
+ *
+ * An end of what is received may be the end of that direction alone.  On a UNIX socket
+ * the kernel tells the difference; of TCP only what is sent finds out.
+ */
+bool
+net__conn_deserted(const Conn *c)
+{
+	struct pollfd p = {.fd = c->fd};
+
+	if (c->queue != QUEUE_WAIT && c->queue != QUEUE_PAUSE)
+		return false;
+	if (c->queue == QUEUE_WAIT && c->session.wait_lsn == LSN_MAX)
+		return true;			/* a wait that nothing ends */
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 void
 net__on_receive(Conn *c, const uint8 *data, ssize_t len)
 {
@@ -222,9 +242,9 @@ net__on_receive(Conn *c, const uint8 *data, ssize_t len)
 			net__request_received(c, data, (size_t) len);
 		return;
 	}
-	if (len < 0 || (c->queue == QUEUE_WAIT && c->session.wait_lsn == LSN_MAX))
+	if (len < 0 || net__conn_deserted(c))
 	{
-		net__conn_close(c);		/* broken, or a wait that nothing ends with nobody left to wait */
+		net__conn_close(c);
 		return;
 	}
 	/* what it has asked for is still answered: it may have closed its sending side only */

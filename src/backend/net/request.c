@@ -155,13 +155,13 @@ park(Conn *c, TcopResult result)
 			if (c->session.wait_lsn < LSN_WAKE)
 				net__worker.want[WAL_NOW] = Max(net__worker.want[WAL_NOW], c->session.wait_lsn);
 			net__conn_queue(c, QUEUE_WAIT);
-			/* as in net__on_receive: a wait that nothing ends with nobody left to wait */
-			if (c->eof && c->session.wait_lsn == LSN_MAX)
-			{
-				c->session.close_now = true;
-				net__conn_dirty(c);
-			}
 			break;
+	}
+	/* as in net__on_receive */
+	if (unlikely(c->eof) && net__conn_deserted(c))
+	{
+		c->session.close_now = true;
+		net__conn_dirty(c);
 	}
 }
 

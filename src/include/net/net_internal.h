@@ -212,6 +212,7 @@ extern const EventOps *net__event;				/* the one in use */
 extern void net__on_awake(void);				/* first of all, once per turn(), when it has waited */
 extern void net__on_watch(int which);
 extern void net__on_accept(Listener *l, int fd);	/* fd < 0: -errno */
+extern bool net__conn_deserted(const Conn *c);
 extern void net__on_receive(Conn *c, const uint8 *data, ssize_t len);	/* 0: end, < 0: -errno */
 extern void net__on_sent(Conn *c, ssize_t len);		/* < 0: -errno */
 extern void net__on_sendable(Conn *c);				/* the socket was full and has room again */
