@@ -269,29 +269,52 @@ set_shift(0);
 $node = Artery::Cluster->new('many');
 $node->init(workers => 2);
 $node->start;
+
+# waits -- of a client that reads and writes, one command at a time, until told to stop; longest last
+sub waits
 {
-	my $count = 100_000;
-	my $probe = $node->connect;
-	$probe->cmd('CLIENT', 'DURABILITY', 'none');
-	my $deadline = (int(time) + $HOUR) * 1000;
-	load($node, map { ['SET', "burst:$_", 'v', 'PXAT', $deadline + $_ % 1000] } 1 .. $count);
-	$probe->cmd('SET', 'probe', 'v');
-	set_shift($HOUR + 2);
-	my $start = time;
+	my ($client, $until) = @_;
 	my @wait;
-	my $last = $start;
 	do
 	{
-		$probe->cmd('GET', 'probe');
-		my $now = time;
-		push @wait, $now - $last;
-		$last = $now;
-	} while ($last - $start < 30 && (int(($last - $start) * 1000) % 50 || $probe->cmd('DBSIZE') > 1));
+		my $begin = time;
+		$client->cmd(@wait % 2 ? ('SET', 'probe', 'v') : ('GET', 'probe'));
+		push @wait, time - $begin;
+	} while (@wait % 100 || !$until->());
+	return sort { $a <=> $b } @wait;
+}
+
+# burst -- the longest wait while so many keys expire in one second, less what this machine makes one wait anyway
+sub burst
+{
+	my ($count) = @_;
+	my $client = $node->connect;
+	$client->cmd('CLIENT', 'DURABILITY', 'none');
+	my $deadline = (int(time) + $shift + $HOUR) * 1000;
+	load($node, map { ['SET', "burst:$_", 'v', 'PXAT', $deadline + $_ % 1000] } 1 .. $count);
+	$client->cmd('SET', 'probe', 'v');
+	my $quiet_until = time + 1;
+	my @quiet = waits($client, sub { time > $quiet_until });
+	set_shift($shift + $HOUR + 2);
+	my $start = time;
+	my @wait = waits($client, sub { time - $start > 30 || $client->cmd('DBSIZE') == 1 });
+	my $gone = time - $start;
 	is(wait_size($node, 1), 1, "$count keys of one second are gone");
-	# how long the longest wait is depends on who else has the processor: t/bench/expiry.pl measures that
-	@wait = sort { $a <=> $b } @wait;
-	note(sprintf 'gone after %.2f s; a client waited %.1f ms at most, p99 %.2f ms', $last - $start, $wait[-1] * 1000, $wait[ 0.99 * $#wait ] * 1000);
-	cmp_ok($wait[ 0.99 * $#wait ], '<', 0.1, '... and others were served meanwhile');
+	note(sprintf 'gone after %.2f s; a client waited %.1f ms at most, p99 %.2f ms; before: %.1f ms, p99 %.2f ms',
+		$gone, map { ($_->[-1] * 1000, $_->[ 0.99 * $#$_ ] * 1000) } \@wait, \@quiet);
+	return $wait[-1] - $quiet[-1];
+}
+
+{
+	# the promise is 10 ms (t/bench/expiry.pl --strict); who else has the processor may make it longer, but not each time
+	my $longest;
+	for (1 .. 3)
+	{
+		my $wait = burst(100_000);
+		$longest = $wait if !defined $longest || $wait < $longest;
+		last if $longest < 0.1;
+	}
+	cmp_ok($longest, '<', 0.1, '... and nobody had to wait for 100 ms');
 }
 $node->stop;
 verify($node, 'after many');
