@@ -19,7 +19,7 @@ my $seed = test_seed();
 srand $seed;
 
 # figures -- what must be as it was before they came
-my @FIGURES = qw(connected_clients blocked_clients pubsub_channels pubsub_patterns snapshots_open snapshot_pinned_bytes replies_gated_now);
+my @FIGURES = qw(connected_clients blocked_clients tracking_clients pubsub_channels pubsub_patterns snapshots_open snapshot_pinned_bytes replies_gated_now);
 
 sub figures { my ($admin) = @_; my $info = $admin->info('everything'); return join ' ', map { "$_=" . ($info->{$_} // 'missing') } @FIGURES }
 
