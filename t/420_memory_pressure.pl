@@ -296,6 +296,11 @@ subtest 'nothing helps' => sub {
 	my $start = now();
 	is("" . $client->reply_to('SET', 'one', 'more' x 1000), $OOM, 'one more');
 	cmp_ok(now() - $start, '<', 30, '... is told so soon');
+	# the first that is refused may be among those who make the evictor look once more
+	my @multi;
+	poll_until(sub { @multi = map { "$_" } $client->pipeline(['MULTI'], [ 'GET', 'one' ], [ 'SET', 'one', 'more' x 1000 ], [ 'DEL', 'none' ], ['EXEC']); return $multi[2] ne 'QUEUED' });
+	is_deeply(\@multi, [ 'OK', 'QUEUED', $OOM, 'QUEUED', 'EXECABORT Transaction discarded because of previous errors.' ], 'within MULTI a write is refused when it is queued');
+	is_deeply(($client->pipeline(['MULTI'], [ 'EXISTS', 'none' ], [ 'DEL', 'none' ], ['EXEC']))[-1], [ 0, 0 ], '... and what needs no memory is not');
 	none('reads go on', every($client, \@version));
 	is($client->cmd('DEL', key(0)), 1, 'DEL works');
 	$version[0] = 0;

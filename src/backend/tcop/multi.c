@@ -39,6 +39,7 @@
 #include "common/c.h"
 
 #include "access/base/base_read.h"
+#include "access/store/evict.h"
 #include "tcop/message.h"
 #include "tcop/multi.h"
 #include "tcop/stats.h"
@@ -232,6 +233,8 @@ may_be_queued(Session *s)
 
 	if ((c->flags & CMD_NO_MULTI) != 0)
 		reply_error(&s->out, "ERR Command not allowed inside a transaction");
+	else if ((c->flags & CMD_DENYOOM) != 0 && evict_refuses())
+		reply_error(&s->out, "OOM command not allowed when used memory > 'maxmemory'.");
 	/* a wrong assertion must not end as one error among EXEC's replies */
 	else if (c->run == tcop__assert_version && !number_parse_unsigned(s->argv[3].data, s->argv[3].len, &version))
 		reply_error(&s->out, "ERR value is not an integer or out of range");

@@ -234,6 +234,13 @@ evict_hopeless(void)
 }
 
 bool
+evict_refuses(void)
+{
+	/* relaxed: a hint; one who would be refused must be seen to wait, or nobody would try again */
+	return unlikely(atomic_load_explicit(&evict__shared->hopeless, memory_order_relaxed) != 0) && evict_hopeless();
+}
+
+bool
 evict_could_fit(uint64 bytes)
 {
 	/* a sixty-fourth and a span or two for nodes, and for the class that the rest falls into */

@@ -44,6 +44,8 @@ extern uint64 evict_write_delay_us(void);
  * a millisecond and try again.  Wakes the evictor.  Outside an epoch.
  */
 extern bool evict_hopeless(void);
+/* evict_refuses -- have writers been refused, and nothing has changed since?  One relaxed load, mostly; who is refused counts as with evict_hopeless.  Outside an epoch. */
+extern bool evict_refuses(void);
 /* evict_could_fit -- could so many bytes be had if all else were evicted?  False: -OOM at once, no wait would help. */
 extern bool evict_could_fit(uint64 bytes);
 /* evict_want_trees -- a map change found no free tree: sweep the dropped ones as soon as a checkpoint permits. */
