@@ -166,6 +166,47 @@ subtest 'transactions' => sub {
 	is(join(' ', sort map { told($t[0]) } 1, 2), 'x y', 'CACHING YES is for all of a transaction');
 };
 
+subtest 'what a snapshot shows' => sub {
+	my @t = trackers();
+	my $w = wire($node, ['MSET', 'old', 1, 'new', 1]);
+	$_->ok('SNAPSHOT', 'OPEN') for @t;
+	for (@t) { $_->ok('GET', 'old'); $_->ok('MULTI'); $_->ok('MGET', 'old', 'new'); $_->ok('EXEC') }
+	$w->ok('MSET', 'old', 2, 'new', 2);
+	is(told($_, $WAIT), 'nothing', 'is no copy of the present: nothing to be told of') for @t;
+	$_->ok('SNAPSHOT', 'CLOSE') for @t;
+	is($_->ok('GET', 'new'), 2, 'what is read afterwards') for @t;
+	$w->ok('MSET', 'old', 3, 'new', 3);
+	is(told($_), 'new', '... is') for @t;
+};
+
+subtest 'BCAST: whatever changes many keys' => sub {
+	my @t = trackers('BCAST', 'PREFIX', 'p:');
+	my $w = wire($node, ['FLUSHALL']);
+	told($_) for @t;
+	my $sorted = sub { my ($wire, $n) = @_; return join ' ', sort map { told($wire) } 1 .. $n };
+	my @cases = (
+		[[['MSET', map { ("p:$_", 1) } 1 .. 3], ['SET', 'other', 1]], 'p:1 p:2 p:3'],
+		[[['RENAMEPREFIX', 'p:', 'p:q:']], 'p:1 p:2 p:3 p:q:1 p:q:2 p:q:3'],
+		[[['RENAMEPREFIX', 'p:q:', 'r:']], 'p:q:1 p:q:2 p:q:3'],
+		[[['RENAMEPREFIX', 'r:', 'p:']], 'p:1 p:2 p:3'],
+		[[['DELPREFIX', 'p:']], 'p:1 p:2 p:3'],
+		[[['SET', 'p:short', 1, 'PX', 200]], 'p:short'],		# and when its time is over:
+		[[], 'p:short'],
+		[[['MULTI'], ['SET', 'p:a', 1], ['SET', 'x', 1], ['INCR', 'p:b'], ['PUBLISH', 'a', 'b'], ['SET', 'p:c', 1, 'EX', 1000], ['EXEC']], 'p:a p:b p:c'],
+		[[['MULTI'], ['SET', 'p:a', 2], ['DISCARD']], ''],
+		[[['WATCH', 'x'], ['SET', 'x', 2], ['MULTI'], ['SET', 'p:a', 2], ['EXEC']], ''],
+		[[['SWAPDB', 0, 5]], 'all'], [[['SWAPDB', 0, 5]], 'all'], [[['FLUSHDB']], 'all'], [[['MULTI'], ['FLUSHALL'], ['EXEC']], 'all'],
+	);
+	for (@cases)
+	{
+		my ($commands, $want) = @$_;
+		$w->command(@$_) for @$commands;
+		my $n = () = $want =~ /\S+/g;
+		is($sorted->($_, $n), $want, join(' ', map { "@$_;" } @$commands) || 'expiry') for @t;
+	}
+	is(told($_, $WAIT), 'nothing', 'and nothing twice') for @t;
+};
+
 subtest 'the gate' => sub {
 	my @t = trackers();
 	my $w = wire($node, ['CLIENT', 'DURABILITY', 'none']);

@@ -4,6 +4,7 @@
 #
 # Method: commands and the lines expected, also from redis-server 7.0 where that is installed;
 # clients on every worker; time is measured only where time is what the command is about.
+use Artery::Against;
 use Artery::Test;
 use Artery::Cluster;
 use Artery::Redis qw(with_redis);
@@ -161,6 +162,34 @@ subtest 'kinds of clients' => sub {
 	$n[0]->ok('UNSUBSCRIBE', 'x');
 	is($admin->ok('CLIENT', 'KILL', 'TYPE', 'pubsub'), 0, 'who has left his channels is none');
 	like($admin->ok('CLIENT', 'LIST'), qr/ sub=0 psub=0 ssub=0 multi=-1 .* redir=-1 resp=2 /, 'the fields are there');
+};
+
+# a table for both servers; [client:, words ...]
+my @CONTEXT = ([['m:', 'MONITOR'], 'OK'], map { [['m:', @$_], "-ERR Replica can't interact with the keyspace"] } ['GET', 'k'], ['SET', 'k', 'v'], ['PUBLISH', 'a', 'b'], ['DBSIZE']);
+my $WRONG = '-WRONGPASS invalid username-password pair or user is disabled.';
+my @table = (
+	# HELLO: options in their order, each at once
+	[['HELLO', 3, 'SETNAME', 'one', 'AUTH', 'nobody', 'x'], $WRONG], [['CLIENT', 'GETNAME'], '"one"'],
+	[['HELLO', 3, 'SETNAME', 'two', 'AUTH', 'default'], "-ERR Syntax error in HELLO option 'AUTH'"], [['CLIENT', 'GETNAME'], '"two"'],
+	[['HELLO', 3, 'AUTH', 'nobody', 'x', 'SETNAME', 'three'], $WRONG], [['CLIENT', 'GETNAME'], '"two"'],
+	[['HELLO', 2, 'SETNAME', 'four', 'SETNAME', 'f v'], '-ERR Client names cannot contain spaces, newlines or special characters.'], [['CLIENT', 'GETNAME'], '"four"'],
+	[['HELLO', 3, 'SETNAME', 'five', 'AUTH', 'default', 'any', 'SETNAME', 'six'], qr/"proto" :3/], [['CLIENT', 'GETNAME'], '"six"'],
+	[['HELLO', 4, 'SETNAME', 'seven'], '-NOPROTO unsupported protocol version'], [['CLIENT', 'GETNAME'], '"six"'], [['RESET'], 'RESET'],
+	# within MULTI
+	[['MULTI'], 'OK'], [['HELLO', 3, 'SETNAME', 'eight'], 'QUEUED'], [['GET', 'none'], 'QUEUED'], [['CLIENT', 'GETNAME'], 'QUEUED'], [['EXEC'], qr/^\[%.* null "eight"\]$/], [['RESET'], 'RESET'],
+	# MONITOR: a client for that, which has nothing to do with keys
+	@CONTEXT, [['m:', 'RESET'], qr/./],
+	# killed once
+	[['k:', 'SUBSCRIBE', 'x'], qr/subscribe/], [['CLIENT', 'KILL', 'TYPE', 'pubsub'], ':1'], [['CLIENT', 'KILL', 'TYPE', 'pubsub'], ':0'], [['k:', 'closed'], 1],
+);
+
+subtest 'connections' => sub {
+	run_table('artery', $node->socket_path, @table);
+	my $redis = redis_start();
+	SKIP: {
+		skip 'no redis-server', 1 unless $redis;
+		run_table('the table is true of redis-server', $redis->socket_path, @table);
+	}
 };
 
 quiet_log($node);

@@ -239,6 +239,26 @@ is_deeply($s->cmd('EXEC'), [ $copy->[0]{a}, scalar keys %{ $copy->[0] }, [ @{ $c
 $s->cmd('MULTI');
 is($s->err('SNAPSHOT', 'CLOSE'), 'ERR Command not allowed inside a transaction', 'not closed in between');
 $s->cmd('DISCARD');
+$s->cmd('SNAPSHOT', 'CLOSE');
+
+# WATCH: what has been read in a snapshot can be built upon, if it is still so when EXEC comes
+put(0, "watched:$_", 'then') for qw(same set deleted again early);
+gone(0, 'watched:early');
+$s->cmd('SNAPSHOT', 'OPEN');
+put(0, 'watched:set', 'now'), put(0, 'watched:new', 'now');
+gone(0, 'watched:deleted'), gone(0, 'watched:again'), put(0, 'watched:again', 'then');
+for (['same', 1], ['never', 1], ['early', 1], ['set', 0], ['new', 0], ['deleted', 0], ['again', 0])
+{
+	my ($k, $goes) = ("watched:$_->[0]", $_->[1]);
+	for my $closed (0, 1)
+	{
+		$s->cmd('WATCH', $k);
+		$s->cmd('SNAPSHOT', 'CLOSE') if $closed && $k eq 'watched:again';
+		is_deeply(($s->pipeline(['MULTI'], [ 'EXISTS', 'watched:same' ], ['EXEC']))[-1], $goes ? [1] : undef, "WATCH $k: EXEC " . ($goes ? 'goes on' : 'answers nil'));
+	}
+}
+is_deeply(($s->pipeline([ 'WATCH', 'watched:set' ], ['MULTI'], [ 'GET', 'watched:set' ], ['EXEC']))[-1], ['now'], 'WATCH afterwards speaks of the present');
+gone(0, "watched:$_") for qw(same set again new);
 $s->close;
 
 # ---- 2: many snapshots over a long history, with checkpoints and a small memory ----

@@ -167,8 +167,11 @@ subtest 'begun anew, done once' => sub {
 	while ($rounds < 10 || ($retries->() - $before < 20 && $rounds < 200))
 	{
 		$rounds++;
-		my @words = transaction('INCR c', 'PUBLISH turn m', ('GET c') x $reads, 'SUBSCRIBE mine', 'PUBLISH mine m', 'UNSUBSCRIBE mine', 'GET c');
-		$_->queue(join '', map { encode(@$_) } @words[0 .. $#words - 1]) for @w;
+		for my $i (0 .. $#w)
+		{
+			my @words = transaction('INCR c', 'PUBLISH turn m', ('GET c') x $reads, "SUBSCRIBE mine:$i", "PUBLISH mine:$i m", "UNSUBSCRIBE mine:$i", 'GET c');
+			$w[$i]->queue(join '', map { encode(@$_) } @words[0 .. $#words - 1]);
+		}
 		$_->replies($reads + 7, 60) for @w;
 		$_->send_raw(encode('EXEC')) for @w;
 		for my $wire (@w)
