@@ -305,6 +305,45 @@ subtest 'figures of INFO move by what was done' => sub {
 	ok(poll_until(sub { $wire->ok('GET', 'k') for 1 .. 2000; my $i = $wire->info('cpu'); $i->{used_cpu_user_main_thread} + $i->{used_cpu_sys_main_thread} > 0 }), '... are what the workers use');
 };
 
+subtest 'counted as Redis counts' => sub {
+	plan skip_all => 'no redis-server 7.0' unless $redis;
+	my $dump = $beside->ok('SET', 'dump', 'x') && $beside->ok('DUMP', 'dump');
+	# what ends well, badly, or is not run at all
+	my @list = (
+		(map { [split / /] } 'GET', 'GET a b', 'SET k v', 'SET k v NX XX', 'SET k v EX 0', 'SET k v EX x', 'INCR k', 'NOSUCH', 'CLIENT NOSUCH', 'CLIENT', 'CONFIG GET', 'CONFIG GET save', 'CONFIG SET nosuch 1',
+			'EXEC', 'DISCARD', 'MULTI', 'MULTI', 'GET', 'EXEC', 'MULTI', 'INCR k', 'GET k', 'GET none', 'EXEC', 'MULTI', 'WATCH k', 'SET k 1', 'EXEC', 'WATCH k', 'SET k 2', 'MULTI', 'GET k', 'EXEC', 'MULTI', 'GET k', 'DISCARD',
+			'UNWATCH', 'AUTH x', 'AUTH a b', 'HELLO 9', 'SELECT 99', 'SELECT x', 'RENAME none x', 'COPY a a', 'RESTORE z 0 bad', 'RESTORE k 0 bad', 'SUBSCRIBE', 'PUBLISH c m', 'PUBLISH c', 'SETRANGE k -1 x', 'GETEX k EX 0',
+			'EXPIRE k x', 'EXPIRE k 10 NX XX', 'SCAN x', 'SCAN 0 COUNT 0', 'MGET', 'MSET a', 'MSETNX a 1 b', 'SHUTDOWN x', 'PING', 'PING a b', 'ECHO', 'WAIT 0 0', 'WAIT x 0', 'WAIT 0 -1', 'MEMORY USAGE', 'MEMORY USAGE none',
+			'ACL GETUSER x', 'ACL CAT nosuch', 'ACL SETUSER', 'COMMAND GETKEYS NOPE x', 'COMMAND COUNT x', 'LATENCY HISTORY', 'SLOWLOG GET x', 'SWAPDB 0 x', 'MOVE k 0', 'BITOP NOT d a b', 'SETBIT k x 1',
+			'CLIENT UNBLOCK 99999', 'CLIENT KILL ID x', 'CLIENT TRACKING ON OPTIN OPTOUT', 'CLIENT CACHING YES', 'CLIENT REPLY x', 'SAVE x', 'TIME x', 'RESET'),
+		# looks at a key that is there, and at one that is not
+		(map { my $k = $_; map { [map { $_ eq 'KEY' ? $k : $_ eq 'DUMP' ? $dump : $_ } split / /] } 'SET here str', 'GET KEY', 'GETRANGE KEY 0 1', 'SUBSTR KEY 0 1', 'STRLEN KEY', 'MGET KEY none2', 'EXISTS KEY KEY here', 'TYPE KEY', 'TTL KEY',
+			'PTTL KEY', 'EXPIRETIME KEY', 'PEXPIRETIME KEY', 'TOUCH KEY', 'GETBIT KEY 1', 'BITCOUNT KEY', 'BITPOS KEY 1', 'BITFIELD KEY GET u8 0', 'BITFIELD_RO KEY GET u8 0', 'LCS KEY here', 'DUMP KEY', 'OBJECT ENCODING KEY',
+			'OBJECT REFCOUNT KEY', 'OBJECT IDLETIME KEY', 'OBJECT FREQ KEY', 'MEMORY USAGE KEY', 'GETEX KEY', 'GETEX KEY PERSIST', 'COPY KEY copied', 'BITOP NOT bits KEY', 'BITOP AND bits KEY here none3', 'KEYS KEY', 'SCAN 0',
+			'RANDOMKEY', 'SETNX here v', 'SET here v XX GET', 'SET none4 v XX GET', 'GETSET here v', 'APPEND here x', 'SETRANGE here 1 x', 'RENAME KEY renamed', 'RENAME renamed KEY', 'RENAMENX KEY here', 'PERSIST KEY', 'EXPIRE KEY 1000',
+			'MOVE KEY 0', 'GETDEL none5', 'DEL none6', 'MSETNX here 1 other 2', 'WATCH KEY', 'UNWATCH', 'RESTORE KEYrestored 0 DUMP', 'FLUSHALL' } 'here', 'none'),
+	);
+	my @counted;
+	for my $side (wire(), wire($redis->socket_path))
+	{
+		$side->ok('FLUSHALL');
+		$side->ok('CONFIG', 'RESETSTAT');
+		my @looks;
+		for my $words (@list)
+		{
+			$side->command(@$words);
+			my $stats = $side->info('stats');
+			push @looks, "@$words: $stats->{keyspace_hits} hits, $stats->{keyspace_misses} misses, $stats->{total_error_replies} errors" =~ s/[^ -~]/./gr;
+		}
+		my $info = $side->info('everything');
+		push @counted, {looks => \@looks, stats => [map { "$_ " . $info->{$_} =~ s/usec=\d+,usec_per_call=[\d.]+,//r } grep { /^(?:cmdstat|errorstat)_/ && !/_info$|resetstat/ } sort keys %$info]};
+	}
+	my ($looks, $redis_looks) = map { $_->{looks} } @counted;
+	my @differ = map { "artery $looks->[$_], redis $redis_looks->[$_]" } grep { $looks->[$_] ne $redis_looks->[$_] } 0 .. $#$looks;
+	is($differ[0] // '', '', 'hits, misses and errors after each of ' . @list . ' commands');
+	is_deeply($counted[0]{stats}, $counted[1]{stats}, 'calls, rejected and failed ones of all commands, errors by their word');
+};
+
 subtest 'counted once, however often it was run' => sub {
 	my $stat = sub { my ($info, $command) = @_; my %f = map { /(\w+)=(.*)/ } split /,/, $info->{"cmdstat_$command"} // ''; return \%f };
 	my $calls = sub {
@@ -335,7 +374,7 @@ subtest 'counted once, however often it was run' => sub {
 	is(join(', ', map { my $f = $stat->($i, $_->[0]); "$_->[0] $f->{calls} $f->{failed_calls} $f->{rejected_calls}" } @want), join(', ', map { "$_->[0] $_->[1] $_->[2] 0" } @want), 'calls and failed calls');
 	is(join(' ', $calls->(map { $_->[0] } @want)), join(' ', map { $_->[1] } @want), '... as many as there are latencies');
 	is(scalar(grep { $stat->($i, $_->[0])->{usec} == 0 } @want[0, 6]), 0, '... with the time of all runs');
-	is("$i->{keyspace_hits} $i->{keyspace_misses}", '4050 0', 'hits');
+	is("$i->{keyspace_hits} $i->{keyspace_misses}", '4051 0', 'hits, COPY among them');
 	is("$i->{errorstat_ERR} $i->{total_error_replies}", 'count=2 2', 'errors');
 	# transactions that begin anew because of others: each error and look at a key is counted as often as it was answered
 	$wire->ok('CONFIG', 'RESETSTAT');

@@ -72,6 +72,7 @@ subtest 'redis-cli' => sub {
 	is(scalar(split /\n/, cli(['--scan'], qr/cli:a/, '--scan')), $node->cmd('DBSIZE'), '... and as many as DBSIZE says');
 	cli(['SET', 'cli:big', 'x' x 5000], 'OK', 'a big key');
 	cli(['--bigkeys'], qr/Biggest string found '"cli:big"' has 5000 bytes/, '--bigkeys');
+	cli(['--memkeys'], qr/Biggest string found '"cli:big"' has \d+ bytes/, '--memkeys');
 	cli(['--latency', '-i', '1', '--raw'], qr/^\d+ \d+ \d+\.\d+ \d+$/, '--latency');
 	my ($out, $err) = ('', '');
 	my $stat = IPC::Run::start(['redis-cli', '-s', $socket, '--stat', '-i', '0.2'], \undef, \$out, \$err, IPC::Run::timeout(60));

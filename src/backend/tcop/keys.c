@@ -6,7 +6,7 @@
 
 #include <bsd/stdlib.h>
 
-#include "tcop/tcop_internal.h"
+#include "tcop/strings_internal.h"
 
 static StoreAction
 decide_delete(const StoreView *view, StoreChange *change, void *arg)
@@ -90,8 +90,7 @@ tcop__type(Session *s)
 		return TCOP_DONE;
 	if (!tcop__status(s, store_read_head(&key, show_exists, &exists, &s->gate), &result))
 		return result;
-	if (!exists)
-		tcop__notify(s, NOTIFY_KEY_MISS, "keymiss", &key);
+	tcop__looked(s, 1, exists);
 	reply_simple(&s->out, exists ? "string" : "none");
 	return TCOP_DONE;
 }

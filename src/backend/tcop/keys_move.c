@@ -9,7 +9,7 @@
  */
 #include "common/c.h"
 
-#include "tcop/tcop_internal.h"
+#include "tcop/strings_internal.h"
 
 /* ---- carrying a value ---- */
 typedef struct Carry
@@ -323,6 +323,7 @@ copy(Session *s)
 	}
 	if (!carry(s, &way, &result))
 		return result;
+	tcop__looked(s, 1, way.present);
 	if (way.put)
 	{
 		tcop__notify(s, NOTIFY_NEW, "new", &way.to);

@@ -700,6 +700,7 @@ told(Session *s, const struct Multi *m, const Queued *q)
 	bool		late = m->tracks_anew && s->tracking != NULL && !q->after;
 
 	stats_add(STAT_COMMAND_CALLS + q->command->index, 1);
+	stats_add(STAT_COMMANDS, 1);
 	if (q->failed)
 		stats_add(STAT_COMMAND_FAILED + q->command->index, 1);
 	if (message_watched())

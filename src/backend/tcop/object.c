@@ -83,13 +83,24 @@ known(Session *s, ValueFacts *f, TcopResult *result)
 	return f->exists;
 }
 
+/* looked_up -- the same for OBJECT, which Redis counts among the looks at keys. */
+static bool
+looked_up(Session *s, ValueFacts *f, TcopResult *result)
+{
+	bool		there = known(s, f, result);
+
+	if (*result == TCOP_DONE)
+		stats_count(there ? STAT_HITS : STAT_MISSES, 1);
+	return there;
+}
+
 TcopResult
 tcop__object_encoding(Session *s)
 {
 	ValueFacts	f;
 	TcopResult	result;
 
-	if (known(s, &f, &result))
+	if (looked_up(s, &f, &result))
 		reply_text(&s->out, encoding_of(&f));
 	return result;
 }
@@ -100,7 +111,7 @@ tcop__object_freq(Session *s)
 	ValueFacts	f;
 	TcopResult	result;
 
-	if (known(s, &f, &result))
+	if (looked_up(s, &f, &result))
 		reply_error(&s->out, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
 					"switching between policies at runtime LRU and LFU data will take some time to adjust.");
 	return result;
@@ -112,7 +123,7 @@ tcop__object_idletime(Session *s)
 	ValueFacts	f;
 	TcopResult	result;
 
-	if (known(s, &f, &result))
+	if (looked_up(s, &f, &result))
 		reply_int(&s->out, 0);
 	return result;
 }
@@ -123,7 +134,7 @@ tcop__object_refcount(Session *s)
 	ValueFacts	f;
 	TcopResult	result;
 
-	if (known(s, &f, &result))
+	if (looked_up(s, &f, &result))
 		reply_int(&s->out, 1);
 	return result;
 }

@@ -450,7 +450,6 @@ command_end(Session *s)
 		keep_drop(s);
 	s->command = NULL;
 	s->commands_run++;
-	stats_add(STAT_COMMANDS, 1);
 }
 
 /*
@@ -473,6 +472,7 @@ admitted(Session *s, TcopResult *result)
 		return false;
 	}
 	stats_add(STAT_COMMAND_CALLS + s->command->index, 1);
+	stats_add(STAT_COMMANDS, 1);
 	if (unlikely(s->reply_lsn) && (s->command->flags & CMD_READONLY) == 0)
 		begin_lsn(s);
 	*result = TCOP_LATER;

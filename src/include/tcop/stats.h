@@ -14,7 +14,7 @@
 
 /* STAT(symbol, sentence) */
 #define STATS_LIST(STAT) \
-	STAT(COMMANDS, "commands run") \
+	STAT(COMMANDS, "commands run; those of transactions, too, but not those that were rejected") \
 	STAT(CONNECTIONS, "connections taken") \
 	STAT(REJECTED, "connections refused because of max_clients") \
 	STAT(NET_INPUT, "bytes received") \
