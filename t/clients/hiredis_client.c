@@ -1,7 +1,8 @@
 /*
  * hiredis_client.c -- the hiredis row of the client matrix: sync, pipelined,
- * binary and large values, SCAN, errors, redisReconnect; RESP3 where the library
- * has it (1.0 and later).  README.md says what is printed.
+ * binary and large values, SCAN, errors, transactions, messages, redisReconnect;
+ * RESP3 and its pushes where the library has them (1.0 and later).  README.md says
+ * what is printed.
  *
  *   hiredis_client SOCKET
  */
@@ -124,6 +125,87 @@ test_scan(redisContext *c, int count)
 }
 
 static void
+test_transaction(redisContext *c, redisContext *other)
+{
+	redisReply *reply;
+	bool		good;
+
+	check(reply_is(redisCommand(c, "MULTI"), REDIS_REPLY_STATUS, "OK"), "MULTI");
+	check(reply_is(redisCommand(c, "SET hiredis:t x"), REDIS_REPLY_STATUS, "QUEUED"), "a command that waits");
+	check(reply_is(redisCommand(c, "INCR hiredis:t"), REDIS_REPLY_STATUS, "QUEUED"), "another one");
+	reply = redisCommand(c, "EXEC");
+	good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->type == REDIS_REPLY_STATUS &&
+		reply->element[1]->type == REDIS_REPLY_ERROR;
+	freeReplyObject(reply);
+	check(good, "EXEC, with an error in it");
+	check(reply_is(redisCommand(c, "WATCH hiredis:t"), REDIS_REPLY_STATUS, "OK"), "WATCH");
+	check(reply_is(redisCommand(other, "SET hiredis:t y"), REDIS_REPLY_STATUS, "OK"), "another one changes it");
+	redisAppendCommand(c, "MULTI");
+	redisAppendCommand(c, "SET hiredis:t z");
+	redisAppendCommand(c, "EXEC");
+	good = redisGetReply(c, (void **) &reply) == REDIS_OK && reply_is(reply, REDIS_REPLY_STATUS, "OK") && redisGetReply(c, (void **) &reply) == REDIS_OK &&
+		reply_is(reply, REDIS_REPLY_STATUS, "QUEUED") && redisGetReply(c, (void **) &reply) == REDIS_OK && reply_is(reply, REDIS_REPLY_NIL, NULL);
+	check(good, "EXEC of what was watched");
+	check(reply_is(redisCommand(c, "GET hiredis:t"), REDIS_REPLY_STRING, "y"), "... has not happened");
+}
+
+/* message_is -- an array or a push of three: kind, channel, text. */
+static bool
+message_is(redisReply *reply, const char *kind, const char *channel, const char *text)
+{
+	bool		good = reply != NULL && reply->elements == 3 && strcmp(reply->element[0]->str, kind) == 0 &&
+		strcmp(reply->element[1]->str, channel) == 0 && (text == NULL || strcmp(reply->element[2]->str, text) == 0);
+
+	if (reply != NULL)
+		freeReplyObject(reply);
+	return good;
+}
+
+static void
+test_messages(redisContext *c, redisContext *subscriber)
+{
+	redisReply *reply = NULL;
+
+	check(message_is(redisCommand(subscriber, "SUBSCRIBE hiredis:c"), "subscribe", "hiredis:c", NULL), "SUBSCRIBE");
+	check(reply_integer(redisCommand(c, "PUBLISH hiredis:c %s", "a word")) == 1, "PUBLISH");
+	check(redisGetReply(subscriber, (void **) &reply) == REDIS_OK && message_is(reply, "message", "hiredis:c", "a word"), "a message");
+	check(message_is(redisCommand(subscriber, "UNSUBSCRIBE"), "unsubscribe", "hiredis:c", NULL), "UNSUBSCRIBE");
+	check(reply_is(redisCommand(subscriber, "GET hiredis:a"), REDIS_REPLY_STRING, "one"), "a command after it");
+}
+
+#ifdef REDIS_REPLY_PUSH
+static int	invalidated;
+
+static void
+take_push(void *private_data, void *push)
+{
+	redisReply *reply = push;
+
+	(void) private_data;
+	if (reply->type == REDIS_REPLY_PUSH && reply->elements == 2 && strcmp(reply->element[0]->str, "invalidate") == 0 &&
+		reply->element[1]->type == REDIS_REPLY_ARRAY && strcmp(reply->element[1]->element[0]->str, "hiredis:k") == 0)
+		invalidated++;
+	freeReplyObject(reply);
+}
+
+/* test_tracking -- a push that tells that a key has changed comes between the replies, at the latest after many of them. */
+static void
+test_tracking(redisContext *c, redisContext *other)
+{
+	redisSetPushCallback(c, take_push);
+	check(reply_is(redisCommand(c, "CLIENT TRACKING ON"), REDIS_REPLY_STATUS, "OK"), "CLIENT TRACKING");
+	check(reply_is(redisCommand(c, "GET hiredis:k"), REDIS_REPLY_NIL, NULL), "a key that is read");
+	check(reply_is(redisCommand(other, "SET hiredis:k 1"), REDIS_REPLY_STATUS, "OK"), "... and changed");
+	for (int i = 0; i < 100000 && invalidated == 0; i++)
+		if (!reply_is(redisCommand(c, "PING"), REDIS_REPLY_STATUS, "PONG"))
+			break;
+	check(invalidated == 1, "a push tells");
+	check(reply_is(redisCommand(c, "GET hiredis:k"), REDIS_REPLY_STRING, "1"), "what it is now");
+	check(reply_is(redisCommand(c, "CLIENT TRACKING OFF"), REDIS_REPLY_STATUS, "OK"), "CLIENT TRACKING OFF");
+}
+#endif
+
+static void
 test_resp3(redisContext *c)
 {
 #ifdef REDIS_REPLY_MAP
@@ -168,12 +250,19 @@ int
 main(int argc, char **argv)
 {
 	redisContext *c = redisConnectUnix(argc > 1 ? argv[1] : "");
+	redisContext *other = redisConnectUnix(argc > 1 ? argv[1] : "");
 
-	check(c != NULL && c->err == 0, "connect");
+	check(c != NULL && c->err == 0 && other != NULL && other->err == 0, "connect");
 	test_values(c);
 	test_pipeline(c, 2000);
 	test_scan(c, 2000);
+	test_transaction(c, other);
+	test_messages(c, other);
 	test_resp3(c);
+#ifdef REDIS_REPLY_PUSH
+	test_tracking(c, other);
+#endif
+	redisFree(other);
 	test_restart(c);
 	redisFree(c);
 	printf("end\n");
