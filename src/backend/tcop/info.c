@@ -193,20 +193,26 @@ info_clients(Session *s, Text *t)
 	add(t, "%s", clients_absent);
 }
 
+uint64
+tcop__resident_bytes(void)
+{
+	const ProcessSums *sums = process_sums();
+
+	return sums->private_bytes + sums->shared_bytes;
+}
+
 static void
 info_memory(Session *s, Text *t)
 {
 	MemStats	mem;
-	const ProcessSums *sums = process_sums();
 	uint64		buffers = stats_level(offsetof(StatsWorker, buffer_bytes));
 	uint64		used;
 	uint64		peak;
-	uint64		rss;
+	uint64		rss = tcop__resident_bytes();
 
 	(void) s;
 	mem_stats(&mem);
 	used = mem.used + buffers;
-	rss = sums->private_bytes + sums->shared_bytes;
 	/* relaxed: for people; a lost race loses a peak that another INFO saw */
 	peak = Max(used, atomic_load_explicit(&stats_shared->peak_memory, memory_order_relaxed));
 	atomic_store_explicit(&stats_shared->peak_memory, peak, memory_order_relaxed);

@@ -189,6 +189,7 @@ tcop__memory_usage(Session *s)
 }
 
 /* figure -- a number of MEMORY STATS. */
+/* figure -- a difference may be less than 0. */
 static void
 figure(Output *o, const char *name, uint64 value)
 {
@@ -218,6 +219,8 @@ tcop__memory_stats(Session *s)
 	uint64		used;
 	uint64		peak;
 	uint64		data;
+	uint64		active;
+	uint64		resident = tcop__resident_bytes();
 	uint64		keys = 0;
 	uint64		of_db[DATABASE_COUNT];
 	uint64		databases = 0;
@@ -227,13 +230,14 @@ tcop__memory_stats(Session *s)
 	used = mem.used + buffers;
 	peak = Max(used, figure_get(&stats_shared->peak_memory));
 	data = mem.used - Min(mem.retired, mem.used);
+	active = mem.used + mem.cached;
 	for (uint32 db = 0; db < DATABASE_COUNT; db++)
 	{
 		of_db[db] = store_count(db, &s->gate);
 		keys += of_db[db];
 		databases += of_db[db] > 0;
 	}
-	reply_map(o, 23 + databases);
+	reply_map(o, 27 + databases);
 	figure(o, "peak.allocated", peak);
 	figure(o, "total.allocated", used);
 	figure(o, "startup.allocated", 0);
@@ -262,12 +266,16 @@ tcop__memory_stats(Session *s)
 	part(o, "dataset.percentage", used > 0 ? 100.0 * (double) data / (double) used : 0);
 	part(o, "peak.percentage", peak > 0 ? 100.0 * (double) used / (double) peak : 100);
 	figure(o, "allocator.allocated", mem.used);
-	figure(o, "allocator.active", mem.used + mem.cached);
+	figure(o, "allocator.active", active);
 	figure(o, "allocator.resident", mem.reserved);
-	part(o, "allocator-fragmentation.ratio", mem.used > 0 ? (double) (mem.used + mem.cached) / (double) mem.used : 1);
+	part(o, "allocator-fragmentation.ratio", mem.used > 0 ? (double) active / (double) mem.used : 1);
 	figure(o, "allocator-fragmentation.bytes", mem.cached);
-	part(o, "fragmentation", mem.used > 0 ? (double) mem.reserved / (double) mem.used : 1);
-	figure(o, "fragmentation.bytes", mem.reserved - Min(mem.used, mem.reserved));
+	part(o, "allocator-rss.ratio", active > 0 ? (double) mem.reserved / (double) active : 1);
+	figure(o, "allocator-rss.bytes", mem.reserved - active);
+	part(o, "rss-overhead.ratio", mem.reserved > 0 ? (double) resident / (double) mem.reserved : 1);
+	figure(o, "rss-overhead.bytes", resident - mem.reserved);
+	part(o, "fragmentation", used > 0 ? (double) resident / (double) used : 1);
+	figure(o, "fragmentation.bytes", resident - used);
 	return TCOP_DONE;
 }
 

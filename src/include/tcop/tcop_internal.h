@@ -223,6 +223,9 @@ extern TcopResult tcop__read_several(Session *s, bool with_values);
 struct CheckpointStatus;
 extern uint64 tcop__last_save(const struct CheckpointStatus *status);
 
+/* info.c: physical memory of all processes, what they share once; a tenth of a second old at most */
+extern uint64 tcop__resident_bytes(void);
+
 /* tcop__account -- from now on time goes to this command, until another one or the end of the run. */
 extern void tcop__account(const Command *c);
 /* tcop__account_is_slow -- would a command of EXEC that took so long be in the slow log?  tcop__account_slow -- it is put there, the session's words are its own. */
