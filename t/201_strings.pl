@@ -282,6 +282,67 @@ subtest 'conditional by value and version' => sub {
 	is(shown($wire->command('DELIFEQ', 'long', $other)), ':1', 'DELIFEQ');
 };
 
+# combinations -- SET with each condition, GET, VERSION, what there is to say of the deadline, for a key that is absent, there, or there with a
+# deadline; the words in any order.  What is expected is reckoned here.  $own: with what Redis 7.0 does not have.
+sub combinations
+{
+	my ($path, $own) = @_;
+	my $wire = Artery::SoakWire->connect($path);
+	my $digest = sub { $wire->command('SET', 'tmp', $_[0]); return $wire->command('DIGEST', 'tmp')->[1] };
+	my $digest_of_old = $own ? $digest->('old') : '';
+	my @conditions = ([], ['NX'], ['XX']);
+	push @conditions, map({ (['IFEQ', $_], ['IFNE', $_], ['IFDEQ', $digest->($_)], ['IFDNE', uc $digest->($_)]) } 'old', 'no', ''), map { ['IFVERSION', $_] } 'its', 0, 8 if $own;
+	my @wrong;
+	my $count = 0;
+	for my $condition (@conditions)
+	{
+		for my $get ([], ['GET'])
+		{
+			for my $version ([], $own ? ['VERSION'] : ())
+			{
+				for my $time ([], ['KEEPTTL'], ['EX', 100], ['PX', 100_000], ['EXAT', $FUTURE], ['PXAT', $FUTURE . '000'], ['EXAT', 1], ['PXAT', 1])
+				{
+					for my $state ('absent', 'there', 'with a deadline')
+					{
+						my $there = $state ne 'absent';
+						my $deadline = $state eq 'with a deadline';
+						$wire->command('DEL', 'k');
+						$wire->command('SET', 'k', 'old', $deadline ? ('EX', 5000) : ()) if $there;
+						my $its = $own ? $wire->command('GETV', 'k')->[1][1][1] : 0;
+						my @groups = map { my $group = $_; [map { $_ eq 'its' ? $its : $_ } @$group] } $condition, $get, $version, $time;
+						@groups = map { $_->[1] } sort { $a->[0] <=> $b->[0] } map { [rand, $_] } @groups;
+						my @words = ('SET', 'k', 'new', map { @$_ } @groups);
+						my $reply = shown($wire->command(@words));
+						my ($name, $of) = @$condition;
+						my $same = $there && ($name // '') =~ /EQ|NE/ && ($of eq 'old' || $own && lc $of eq $digest_of_old);
+						my $holds = !defined $name ? 1 : $name eq 'NX' ? !$there : $name eq 'XX' ? $there : $name =~ /\AIFD?EQ\z/ ? $same : $name =~ /\AIFD?NE\z/ ? !$same : ($of eq 'its' ? $its : $of) == $its;
+						my $refused = ($name // '') eq 'IFVERSION' && @$get;	# there is one reply only
+						$holds = 0 if $refused;
+						my $now = $holds && $own ? $wire->command('GETV', 'k')->[1][1][1] : 0;
+						my $old = $there ? '"old"' : 'nil';
+						my $want = $refused ? $SYNTAX : ($name // '') eq 'IFVERSION' && !$holds ? "[$old :$its]" : @$version && @$get ? "[$old " . ($holds ? ":$now]" : 'nil]')
+							: @$version ? $holds ? ":$now" : 'nil' : @$get ? $old : $holds ? 'OK' : 'nil';
+						my $gone = $holds && ($time->[1] // 0) eq 1;
+						my $value = $gone || !$holds && !$there ? 'nil' : $holds ? '"new"' : '"old"';
+						my $ttl = $value eq 'nil' ? qr/\A:-2\z/ : $holds ? !@$time ? qr/\A:-1\z/ : $time->[0] eq 'KEEPTTL' ? $deadline ? qr/\A:(?:5000|49\d\d)\z/ : qr/\A:-1\z/ : $time->[0] =~ /AT/ ? qr/\A:\d{7,}\z/ : qr/\A:(?:100|[1-9]\d)\z/
+							: $deadline ? qr/\A:(?:5000|49\d\d)\z/ : qr/\A:-1\z/;
+						my @after = map { shown($wire->command($_, 'k')) } 'GET', 'TTL';
+						$count++;
+						push @wrong, "@words ($state): $reply @after, expected $want $value $ttl" if $reply ne $want || $after[0] ne $value || $after[1] !~ $ttl;
+					}
+				}
+			}
+		}
+	}
+	return is(join("\n", @wrong[0 .. ($#wrong < 9 ? $#wrong : 9)]), '', "$count combinations");
+}
+
+subtest 'every combination of the options of SET' => sub {
+	srand(test_seed());
+	combinations($node->socket_path, 1);
+	with_redis(sub { combinations($_[0], 0) });
+};
+
 subtest 'parts, numbers, several' => sub {
 	for (['GETRANGE, SETRANGE', \@range, 1], ['numbers', \@count, 1], ['MSET, MSETNX', \@several, 1], ['LCS', \@lcs, 1], ['MSETEX', \@msetex], ['bounds', \@bounds])
 	{
