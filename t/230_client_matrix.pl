@@ -72,7 +72,17 @@ subtest 'redis-cli' => sub {
 	is(scalar(split /\n/, cli(['--scan'], qr/cli:a/, '--scan')), $node->cmd('DBSIZE'), '... and as many as DBSIZE says');
 	cli(['SET', 'cli:big', 'x' x 5000], 'OK', 'a big key');
 	cli(['--bigkeys'], qr/Biggest string found '"cli:big"' has 5000 bytes/, '--bigkeys');
-	cli(['--memkeys'], qr/Biggest string found '"cli:big"' has \d+ bytes/, '--memkeys');
+	cli(['--memkeys'], qr/Biggest string found '"cli:big"' has 5\d\d\d bytes/, '--memkeys');
+	cli(['-X', 'tag', 'SET', 'cli:tag', 'tag'], 'OK', 'a tagged argument from stdin', stdin => 'tagged');
+	# what cannot be done here is said clearly
+	for (['--hotkeys', qr/An LFU maxmemory policy is not selected/], ['--rdb', qr/this server has no replication: sync is not supported/], ['--functions-rdb', qr/Failed requesting functions only RDB from server/],
+		['--replica', qr/this server has no replication: sync is not supported/])
+	{
+		my ($option, $expected) = @$_;
+		my ($code, $out, $err) = run_command(['redis-cli', '-s', $socket, $option, $option =~ /rdb/ ? $node->base_dir . '/x.rdb' : ()], timeout => 60);
+		like("$out$err", $expected, "$option: a clear error");
+		isnt($code, 0, "$option: an exit code");
+	}
 	cli(['--latency', '-i', '1', '--raw'], qr/^\d+ \d+ \d+\.\d+ \d+$/, '--latency');
 	my ($out, $err) = ('', '');
 	my $stat = IPC::Run::start(['redis-cli', '-s', $socket, '--stat', '-i', '0.2'], \undef, \$out, \$err, IPC::Run::timeout(60));
