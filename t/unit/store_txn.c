@@ -435,8 +435,10 @@ test_ranges(void **state)
 		mem_keep_ahead();
 	assert_int_equal(status, STORE_OK);
 	/* the first and the third are one's, the second is another's: whoever came first goes on, whatever lies between */
-	store_txn_reset(t);
-	store_txn_reset(other);
+	store_txn_destroy(t);
+	store_txn_destroy(other);
+	t = store_txn_create();
+	other = store_txn_create();
 	while (store_txn_range(t, 0, "one/", 4) == STORE_PARK_MAP || store_txn_range(other, 0, "two/", 4) == STORE_PARK_MAP ||
 		   store_txn_range(t, 0, "three/", 6) == STORE_PARK_MAP)
 		mem_keep_ahead();
