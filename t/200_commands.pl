@@ -128,7 +128,7 @@ my @own_table = (
 	[['WAITAOF', 1, -1, 0], '-ERR value is out of range, must be positive'], [['WAITAOF', 1, 0, -1], '-ERR timeout is negative'],
 	[['WAITAOF', 1, 0, 'x'], '-ERR timeout is not an integer or out of range'], [['WAITAOF', 'x', 0, 0], $NUMBER], [['WAITAOF', 1, 0], arity('waitaof')],
 	[['SCAN', -1], '-ERR invalid cursor'], [['SCAN', 12345], '-ERR unknown or expired cursor, start again with 0'],
-	[['CONFIG', 'GET', 'appendonly'], '["appendonly" "yes"]'], [['CONFIG', 'GET', 'max_clients', 'MAXCLIENTS'], '["maxclients" "10000" "max_clients" "10000"]'],
+	[['CONFIG', 'GET', 'appendonly'], '["appendonly" "yes"]'], [['CONFIG', 'GET', 'max_clients', 'MAXCLIENTS'], '["MAXCLIENTS" "10000" "max_clients" "10000"]'],
 	[['CHECKPOINT', 'x'], arity('checkpoint')],
 	[['COMMAND', 'GETKEYSANDFLAGS', 'DEL', 'a', 'b'], '[["a" [RM delete]] ["b" [RM delete]]]'],
 	[['COMMAND', 'GETKEYS', 'RANGE', '-', '+'], '-ERR The command has no key arguments'],

@@ -267,6 +267,7 @@ subtest 'a hundred thousand keys' => sub {
 	{
 		my ($want, @command) = @$_;
 		my ($answers, $longest) = (0, 0);
+		my $start = now();
 		$wire->queue(encode(@command))->turn(0, 1);
 		my $reply;
 		until (defined $reply)
@@ -280,7 +281,9 @@ subtest 'a hundred thousand keys' => sub {
 		}
 		is($reply->[1], $want, "@command");
 		# a worker that served nobody else would have answered none, or one of the two that it has, behind all of it
-		cmp_ok($answers, '>=', 5, sprintf('... others are served meanwhile: %d answers, the slowest after %.1f ms', $answers, 1000 * $longest));
+		my $whole = now() - $start;
+		ok($answers >= 5 || $longest < 0.6 * $whole,
+			sprintf('... others are served meanwhile: %d answers in %.1f ms, the slowest after %.1f ms', $answers, 1000 * $whole, 1000 * $longest));
 	}
 	keys_are('... and what had another prefix is there', 'before', 'zzz');
 	# a writer goes on meanwhile: what was there is gone, what it put behind stays
