@@ -207,10 +207,20 @@ net__conn_queue(Conn *c, ConnQueue queue)
 void
 net__conn_dirty(Conn *c)
 {
-	if (c->in_dirty || c->stopping)
+	if (c->in_dirty || c->in_pushed || c->stopping)
 		return;
 	c->in_dirty = true;
 	TAILQ_INSERT_TAIL(&net__worker.dirty, c, dirty_link);
+}
+
+/* dirty_pushed -- as net__conn_dirty, behind all replies: who has published asks for more while his message goes to many. */
+static void
+dirty_pushed(Conn *c)
+{
+	if (c->in_dirty || c->in_pushed || c->stopping)
+		return;
+	c->in_pushed = true;
+	TAILQ_INSERT_TAIL(&net__worker.dirty_pushed, c, dirty_link);
 }
 
 /* ---- receiving and sending ---- */
@@ -285,7 +295,7 @@ net__conn_pushed(Session *s, Lsn gate)
 	net__conn_check_output(c);
 	if (!s->close_now)
 		net__gate_push(c, gate);
-	net__conn_dirty(c);
+	dirty_pushed(c);
 }
 
 /* net__conn_check_output -- a client whose output has met its limit is closed. */
@@ -355,6 +365,11 @@ net__conn_close(Conn *c)
 	{
 		TAILQ_REMOVE(&net__worker.dirty, c, dirty_link);
 		c->in_dirty = false;
+	}
+	if (c->in_pushed)
+	{
+		TAILQ_REMOVE(&net__worker.dirty_pushed, c, dirty_link);
+		c->in_pushed = false;
 	}
 	tcop_cancel(&c->session);
 	tcop_closing(&c->session);

@@ -116,6 +116,7 @@ start(void)
 		TAILQ_INIT(&w->queue[i]);
 	TAILQ_INIT(&w->gated);
 	TAILQ_INIT(&w->dirty);
+	TAILQ_INIT(&w->dirty_pushed);
 	TAILQ_INIT(&w->gone);
 	w->now_us = clock_mono_us();
 	/* relaxed: kills of before are not for our clients */
@@ -562,12 +563,23 @@ publish_state(void)
 static void
 send_all(void)
 {
+	NetWorker  *w = &net__worker;
 	Conn	   *c;
 
-	while ((c = TAILQ_FIRST(&net__worker.dirty)) != NULL)
+	for (;;)
 	{
-		TAILQ_REMOVE(&net__worker.dirty, c, dirty_link);
-		c->in_dirty = false;
+		if ((c = TAILQ_FIRST(&w->dirty)) != NULL)
+		{
+			TAILQ_REMOVE(&w->dirty, c, dirty_link);
+			c->in_dirty = false;
+		}
+		else if ((c = TAILQ_FIRST(&w->dirty_pushed)) != NULL)
+		{
+			TAILQ_REMOVE(&w->dirty_pushed, c, dirty_link);
+			c->in_pushed = false;
+		}
+		else
+			return;
 		net__conn_output(c);
 	}
 }

@@ -93,7 +93,8 @@ struct Conn
 	/* lists */
 	ConnQueue	queue;
 	bool		in_gated;
-	bool		in_dirty;
+	bool		in_dirty;		/* in the worker's list dirty ... */
+	bool		in_pushed;		/* ... or in dirty_pushed */
 	TAILQ_ENTRY(Conn) all_link;
 	TAILQ_ENTRY(Conn) queue_link;
 	TAILQ_ENTRY(Conn) gated_link;
@@ -137,6 +138,7 @@ typedef struct NetWorker
 	struct ConnList queue[QUEUE_COUNT];
 	struct ConnList gated;
 	struct ConnList dirty;
+	struct ConnList dirty_pushed;	/* the same, but something was appended that the client has not asked for: replies go first */
 	struct ConnList gone;
 	uint32		parked[QUEUE_COUNT];
 	uint64		memory_retry_us;	/* QUEUE_MEMORY runs again then */
