@@ -261,6 +261,17 @@ sub run
 }
 sub flat { my ($v) = @_; return ref $v ? ('[', (map { flat($_) } @$v), ']') : $v // 'nil' }
 
+subtest 'rolled up to the end of the prefix, within EXEC' => sub {
+	$wires[0]->ok('FLUSHALL');
+	%model = map { $_ => "v$_" } "\0\xffa", map { "\0\xff\xff$_" } '', 'a', 'b';
+	$wires[0]->queue(join '', encode('MULTI'), (map { encode('SET', $_, $model{$_}) } sort keys %model), encode('LIST', 'PREFIX', "\0\xff", 'DELIMITER', "\xff"),
+		encode('RANGE', '-', '+', 'PREFIX', "\0\xff", 'REV'), encode('EXEC'));
+	my @replies = $wires[0]->replies(keys(%model) + 4);
+	my ($list, $range) = @{$replies[-1][1]}[-2, -1];
+	is(text(flat(plain($list))), text(flat(model_list(prefix => "\0\xff", delimiter => "\xff", count => 1000))), 'its own writes, each once');
+	is(text(flat(plain($range))), text(flat(model_range('-', '+', prefix => "\0\xff", rev => 1, count => 1000))), '... and backward');
+};
+
 for my $alphabet ('ab/', "a/\0\xff", join('', map { chr } 0 .. 255))
 {
 	subtest length($alphabet) . ' letters' => sub {

@@ -180,11 +180,16 @@ seek_own(Walking *w, const uint8 *key, uint32 len, bool exclusive)
 	uint8		edge[KEY_MAX];
 	uint32		edge_len = w->prefix_len;
 
-	if (key != NULL && !(backward ? memcmp(key, prefix_buffer, Min(len, edge_len)) > 0
-						 : memcmp(key, prefix_buffer, Min(len, edge_len)) < 0 || len < edge_len))
+	if (key != NULL)
 	{
-		w->own = store__txn_seek(store__txn, key, len, exclusive, backward);
-		return;
+		int			order = memcmp(key, prefix_buffer, Min(len, edge_len));
+
+		/* a bound that lies before all keys with the prefix is its edge; the successor of what was hopped over may be shorter than the prefix */
+		if (backward ? order <= 0 : order > 0 || (order == 0 && len >= edge_len))
+		{
+			w->own = store__txn_seek(store__txn, key, len, exclusive, backward);
+			return;
+		}
 	}
 	memcpy(edge, prefix_buffer, edge_len);
 	if (backward && !prefix_successor(edge, &edge_len))
