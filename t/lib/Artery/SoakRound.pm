@@ -353,14 +353,14 @@ sub _nothing_left
 {
 	my ($self, $wire) = @_;
 	my $info = $wire->info('everything');
-	# a checkpoint keeps older versions for its own sake, as long as it runs
+	# a checkpoint keeps older versions for its own sake, as long as it runs; what it leaves behind goes soon
 	for (1 .. 600)
 	{
-		last if ($info->{snapshot_pinned_bytes} // 0) == 0;
+		last if ($info->{snapshot_pinned_bytes} // 0) == 0 || $info->{rdb_bgsave_in_progress};
 		select undef, undef, undef, 0.05;
 		$info = $wire->info('everything');
 	}
-	for (['snapshots_open', 0], ['snapshot_pinned_bytes', 0], ['blocked_clients', 0], ['connected_clients', 1], ['pubsub_channels', 0])
+	for (['snapshots_open', 0], $info->{rdb_bgsave_in_progress} ? () : ['snapshot_pinned_bytes', 0], ['blocked_clients', 0], ['connected_clients', 1], ['pubsub_channels', 0])
 	{
 		my ($name, $want) = @$_;
 		my $is = $info->{$name} // 'missing';
